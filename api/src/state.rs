@@ -1,0 +1,31 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use crate::auth::Verifier;
+
+/// The parts of the running API, shared by all requests. Cloning it costs a reference count.
+#[derive(Debug, Clone)]
+pub struct AppState(Arc<Parts>);
+
+/// What stands behind an [`AppState`].
+#[derive(Debug)]
+pub struct Parts {
+    /// Checks access tokens.
+    pub verifier: Verifier,
+}
+
+impl AppState {
+    /// Shares the parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl std::ops::Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
