@@ -102,10 +102,14 @@ fn is_accepted(headers: &HeaderMap, accepted: &[&str]) -> bool {
         && headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| encoding == "identity")
 }
 
-/// Reads a JSON text: 400 for what is not JSON or nests too deep, 422 for what is not a `T`.
+/// Reads a JSON object: 400 for what is not JSON or nests too deep, 422 for what is not a `T`.
 pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     if depth(text) > DEEPEST {
         return Err(ApiError::malformed("The JSON text nests too deeply."));
+    }
+    // serde would read an array as the members of a struct in their order.
+    if text.trim_ascii_start().first() == Some(&b'[') {
+        return Err(ApiError::invalid_field("", "invalid", "Expected an object."));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
@@ -225,7 +229,7 @@ mod tests {
             (r#"{"name": "a", "count": 300}"#, "/count", "invalid", "Expected u8."),
             (r#"{"name": "a", "tags": ["x", ["SECRET"]]}"#, "/tags/1", "invalid", "Expected a string."),
             (r#"{"name": "a", "a/b~c": 1}"#, "/a~1b~0c", "unknown", "There is no such member."),
-            (r"[]", "", "invalid", "Expected 3 elements."),
+            (r#"["a", 1, []]"#, "", "invalid", "Expected an object."),
         ];
         for (body, pointer, code, detail) in table {
             let (problem, errors) = refused(json::<Sample>(body.as_bytes()));
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let nested = |deep: usize| format!("{}{}", "[".repeat(deep), "]".repeat(deep));
+        let nested = |deep: usize| format!("{{\"a\":{}{}}}", "[".repeat(deep - 1), "]".repeat(deep - 1));
         assert!(json::<serde_json::Value>(nested(DEEPEST).as_bytes()).is_ok());
         assert_eq!(refused(json::<serde_json::Value>(nested(DEEPEST + 1).as_bytes())).0, "request_malformed");
         assert_eq!(depth(br#"{"a[[[": "\"[[["}"#), 1);
@@ -258,7 +262,7 @@ mod tests {
         assert_eq!(refused(query::<Sample>("count=1")).1[0].0, "?name");
         assert_eq!(
             refused(query::<Sample>("name=a&count=SECRET")).1[0],
-            ("?count".to_owned(), "invalid", String::new())
+            ("?count".to_owned(), "invalid", "The value is not valid.".to_owned())
         );
     }
 
