@@ -9,3 +9,4 @@ pub mod extract;
 pub mod problem;
 pub mod routes;
 pub mod state;
+pub mod store;
