@@ -10,3 +10,4 @@ pub mod observe;
 pub mod problem;
 pub mod routes;
 pub mod state;
+pub mod store;

@@ -1,0 +1,75 @@
+//! PostgreSQL.
+//!
+//! Connections are made with `statement_timeout` and the like in the start-up message, which costs no round trip.
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions, Connection as _, PgConnection, PgPool, Postgres, Transaction,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::{
+    ACQUIRE_TIMEOUT, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings, StoreError, migrate,
+};
+
+/// The connection that the files of `common/` are compiled against.
+type Connection = PgConnection;
+
+/// A pool of connections to PostgreSQL.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    pool: PgPool,
+}
+
+impl Engine {
+    pub(super) fn open(options: PgConnectOptions, settings: &Settings) -> Self {
+        let options = options
+            .application_name("todo-api")
+            .options([
+                ("statement_timeout", settings.statement_timeout.as_millis()),
+                // A transaction of ours never waits for us: one that does belongs to a process that hangs.
+                ("idle_in_transaction_session_timeout", settings.statement_timeout.as_millis()),
+            ])
+            .log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT)
+            .log_statements(log::LevelFilter::Trace);
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.max_connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .idle_timeout(IDLE_TIMEOUT)
+            .max_lifetime(MAX_LIFETIME)
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > PING_AFTER_IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// A connection for statements that only read.
+    async fn reader(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// A transaction that writes.
+    async fn begin(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        Ok(self.pool.begin().await?)
+    }
+}
+
+#[async_trait]
+impl Health for Engine {
+    async fn is_current(&self) -> Result<bool, StoreError> {
+        let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.pool).await?;
+        Ok(applied >= migrate::NEWEST)
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}

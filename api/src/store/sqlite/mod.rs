@@ -1,0 +1,78 @@
+//! SQLite, for development and single machines: one writer, many readers, no acknowledged write lost to a power cut.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{
+    ConnectOptions, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{ACQUIRE_TIMEOUT, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
+
+/// The connection that the files of `common/` are compiled against.
+type Connection = SqliteConnection;
+
+/// How long a statement waits for the lock of another process (a backup, a migration).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// One connection that writes and a pool of those that read, on one file in WAL mode.
+#[derive(Debug, Clone)]
+pub(super) struct Engine {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// What every connection of ours has: WAL lets readers work beside the writer, `FULL` syncs the log at each commit.
+pub(super) fn durable(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT)
+        .log_statements(log::LevelFilter::Trace)
+}
+
+impl Engine {
+    pub(super) fn open(options: SqliteConnectOptions, settings: &Settings) -> Self {
+        let options = durable(options);
+        // Connections to a file do not go stale: none is closed for its age or idleness.
+        let pool = |most: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(most)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        Self {
+            writer: pool(1).connect_lazy_with(options.clone()),
+            readers: pool(settings.max_connections).connect_lazy_with(options.pragma("query_only", "on")),
+        }
+    }
+
+    /// A connection for statements that only read.
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    /// A transaction that writes. It holds the write lock from its start, so what it has read cannot change under it.
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+#[async_trait]
+impl Health for Engine {
+    async fn is_current(&self) -> Result<bool, StoreError> {
+        let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.readers).await?;
+        Ok(applied >= migrate::NEWEST)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
