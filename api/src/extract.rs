@@ -152,7 +152,7 @@ fn depth(text: &[u8]) -> usize {
 fn field_error(path: &serde_path_to_error::Path, message: &str, root: &str, separator: char) -> FieldError {
     use serde_path_to_error::Segment as Step;
 
-    let named = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
+    let after = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
     let mut names: Vec<Cow<'_, str>> = path
         .iter()
         .filter_map(|step| match step {
@@ -166,13 +166,13 @@ fn field_error(path: &serde_path_to_error::Path, message: &str, root: &str, sepa
             names.push(Cow::Owned(name.to_owned()));
         }
     };
-    let (code, detail) = if let Some(name) = named("missing field `") {
+    let (code, detail) = if let Some(name) = after("missing field `") {
         add(name);
         ("missing", Cow::Borrowed("This member is required."))
-    } else if let Some(name) = named("duplicate field `") {
+    } else if let Some(name) = after("duplicate field `") {
         add(name);
         ("duplicate", Cow::Borrowed("This member is given twice."))
-    } else if let Some(name) = named("unknown field `") {
+    } else if let Some(name) = after("unknown field `") {
         add(name);
         ("unknown", Cow::Borrowed("There is no such member."))
     } else {

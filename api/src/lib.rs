@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod cli;
 pub mod extract;
+pub mod observe;
 pub mod problem;
 pub mod routes;
 pub mod state;

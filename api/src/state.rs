@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::Verifier;
+use crate::auth::access_token::AccessTokens;
 
 /// The parts of the running API, shared by all requests. Cloning it costs a reference count.
 #[derive(Debug, Clone)]
@@ -11,8 +11,8 @@ pub struct AppState(Arc<Parts>);
 /// What stands behind an [`AppState`].
 #[derive(Debug)]
 pub struct Parts {
-    /// Checks access tokens.
-    pub verifier: Verifier,
+    /// Issues and verifies access tokens.
+    pub tokens: AccessTokens,
 }
 
 impl AppState {

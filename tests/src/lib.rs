@@ -1,1 +1,19 @@
-//! Black-box tests.
+//! What the black-box tests and the demo need: both tiers as real processes, a real PostgreSQL, clients and raw sockets.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "test code stops at the first surprise"
+)]
+
+pub mod api;
+pub mod client;
+pub mod generated;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod raw;
+pub mod stack;
+pub mod wait;

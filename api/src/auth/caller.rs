@@ -8,10 +8,11 @@ use axum::{
     extract::FromRequestParts,
     http::{HeaderMap, header::AUTHORIZATION, request::Parts},
 };
+use chrono::Utc;
 use todo_shared::token::{Scope, Scopes};
 use uuid::Uuid;
 
-use crate::{problem::ApiError, state::AppState};
+use crate::{auth::access_token::TokenError, problem::ApiError, state::AppState};
 
 /// Who is calling, by a verified access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +37,16 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let token = bearer(&parts.headers)?;
-        let claims = state.verifier.verify(token).map_err(|_| ApiError::token_invalid())?;
+        let claims = state.tokens.verify(token, Utc::now()).map_err(refuse)?;
         let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::token_invalid());
         Ok(Self { user_id: id(&claims.sub)?, session_id: id(&claims.sid)?, scopes: claims.scope })
+    }
+}
+
+fn refuse(error: TokenError) -> ApiError {
+    match error {
+        TokenError::NoKeys => ApiError::database_unavailable(error),
+        _ => ApiError::token_invalid(),
     }
 }
 
