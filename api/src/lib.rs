@@ -5,6 +5,8 @@
 
 pub mod auth;
 pub mod cli;
+pub mod conditional;
+pub mod domain;
 pub mod extract;
 pub mod observe;
 pub mod problem;

@@ -12,9 +12,13 @@
 //!   dense, and writers cannot deadlock.
 
 mod error;
+mod lists;
 mod migrate;
 mod postgres;
+mod sql;
+#[expect(clippy::duplicate_mod, reason = "the files of `common/` are compiled once for each engine")]
 mod sqlite;
+mod todos;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +26,9 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use error::StoreError;
+pub use lists::Lists;
 pub use migrate::{MigrateError, migrate};
+pub use todos::Todos;
 
 /// How the database is reached.
 #[derive(Debug, Clone)]
@@ -47,9 +53,9 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const SLOW_STATEMENT: Duration = Duration::from_millis(100);
 
 /// Everything the API keeps.
-pub trait Store: Health {}
+pub trait Store: Health + Lists {}
 
-impl<T: Health> Store for T {}
+impl<T: Health + Lists> Store for T {}
 
 /// Whether the database can do its work.
 #[async_trait]

@@ -2,11 +2,20 @@
 //!
 //! Connections are made with `statement_timeout` and the like in the start-up message, which costs no round trip.
 
+#[path = "../common/access.rs"]
+mod access;
+#[path = "../common/changes.rs"]
+mod changes;
+#[path = "../common/lists.rs"]
+mod lists;
+#[path = "../common/rows.rs"]
+mod rows;
+
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use super::{
@@ -15,6 +24,12 @@ use super::{
 
 /// The connection that the files of `common/` are compiled against.
 type Connection = PgConnection;
+/// A row of that connection.
+type Row = PgRow;
+
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK_MEMBERS: &str = "SELECT id FROM users
+    WHERE id IN (SELECT user_id FROM list_members WHERE list_id IN ($1, $2)) ORDER BY id FOR NO KEY UPDATE";
 
 /// A pool of connections to PostgreSQL.
 #[derive(Debug, Clone)]

@@ -1,18 +1,33 @@
 //! SQLite, for development and single machines: one writer, many readers, no acknowledged write lost to a power cut.
 
+#[path = "../common/access.rs"]
+mod access;
+#[path = "../common/changes.rs"]
+mod changes;
+#[path = "../common/lists.rs"]
+mod lists;
+#[path = "../common/rows.rs"]
+mod rows;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Sqlite, SqliteConnection, SqlitePool, Transaction,
     pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
 use super::{ACQUIRE_TIMEOUT, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
 
 /// The connection that the files of `common/` are compiled against.
 type Connection = SqliteConnection;
+/// A row of that connection.
+type Row = SqliteRow;
+
+// The transaction holds the lock of the whole database already.
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1";
+const LOCK_MEMBERS: &str = "SELECT DISTINCT user_id FROM list_members WHERE list_id IN ($1, $2) ORDER BY user_id";
 
 /// How long a statement waits for the lock of another process (a backup, a migration).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
