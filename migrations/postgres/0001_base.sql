@@ -99,6 +99,8 @@ CREATE TABLE todos (
     -- Words of title and notes, folded and split by the API, so that both engines find the same.
     title_words  TSVECTOR NOT NULL,
     notes_words  TSVECTOR NOT NULL,
+    -- The todo that followed when this one, which recurs, was completed: there is one, however often it is reopened.
+    successor_id UUID,
     CHECK ((status = 'done') = (completed_at IS NOT NULL)),
     CHECK (recurrence IS NULL OR due_at IS NOT NULL)
 );

@@ -100,6 +100,8 @@ CREATE TABLE todos (
     -- Words of title and notes, folded and split by the API, so that both engines find the same.
     title_words  TEXT NOT NULL CHECK (json_valid(title_words)),
     notes_words  TEXT NOT NULL CHECK (json_valid(notes_words)),
+    -- The todo that followed when this one, which recurs, was completed: there is one, however often it is reopened.
+    successor_id BLOB,
     CHECK ((status = 'done') = (completed_at IS NOT NULL)),
     CHECK (recurrence IS NULL OR due_at IS NOT NULL)
 ) STRICT;

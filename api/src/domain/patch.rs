@@ -52,6 +52,7 @@ impl<T> Patch<T> {
     }
 
     /// Replaces `null`: what clears becomes this value.
+    #[must_use]
     pub fn clear_is(self, value: T) -> Self {
         if let Self::Clear = self { Self::Set(value) } else { self }
     }

@@ -4,7 +4,8 @@
 //! todo goes to the end with a position made of the time, which needs no look at its neighbours: appending is one
 //! statement. Moving makes the shortest position between two neighbours; it grows by one character about every six
 //! moves to the same place. What would be longer than [`LONGEST`], and two neighbours that are equal (two moves at the same
-//! time), mean no room: the list is then numbered anew, by [`RENUMBERED_SQL`], before the end that time makes.
+//! time), mean no room: the store then numbers the list anew, with `4000000001V`, `4000000002V` and so on, which sort before
+//! the end that any time after 2004 makes.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,9 +13,6 @@ use utoipa::ToSchema;
 
 /// The most octets of a position that is made; the database allows some more.
 pub const LONGEST: usize = 128;
-
-/// The position of a list's row number `row_number`, from 1, in SQL: ten digits, sorting before every time after 2004.
-pub const RENUMBERED_SQL: &str = "CAST(4000000000 + row_number AS TEXT) || 'V'";
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// How many digits a time has.

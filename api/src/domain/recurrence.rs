@@ -100,8 +100,8 @@ impl Recurrence {
         };
         let zone = zone.map_or(chrono_tz::UTC, DueZone::zone);
         let start = due.with_timezone(&rrule::Tz::Tz(zone));
-        let horizon = start.clone().checked_add_days(HORIZON)?;
-        let dates = self.rule().build(start.clone()).ok()?.before(horizon).all(2).dates;
+        let horizon = start.checked_add_days(HORIZON)?;
+        let dates = self.rule().build(start).ok()?.before(horizon).all(2).dates;
         let next = dates.into_iter().find(|date| *date > start)?;
         let is_over = match end {
             End::Day(last) => next.date_naive() > last,

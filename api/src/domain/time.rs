@@ -24,13 +24,11 @@ pub fn parse(text: &str) -> Result<DateTime<Utc>, Fault> {
 }
 
 /// Writes RFC 3339 with `Z` and microseconds.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 pub fn serialize<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&time.format("%Y-%m-%dT%H:%M:%S%.6fZ"))
 }
 
 /// Like [`serialize`], for a time that may be absent.
-#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
 pub fn serialize_optional<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => serialize(time, serializer),

@@ -199,6 +199,30 @@ pub struct NewTodo {
     pub(crate) place: Option<Place>,
 }
 
+impl NewTodo {
+    /// The todo that it makes, at the end of its list. Without a list, the id of the list is nil.
+    pub(crate) fn todo(&self, id: Uuid, now: DateTime<Utc>) -> Todo {
+        Todo {
+            id,
+            list_id: self.list_id.unwrap_or_default(),
+            title: self.title.as_str().to_owned(),
+            notes: self.notes.as_str().to_owned(),
+            status: Status::Open,
+            completed_at: None,
+            priority: self.priority,
+            due_at: self.due_at,
+            due_zone: self.due_zone.map(|zone| zone.as_str().to_owned()),
+            tags: self.tags.clone(),
+            recurrence: self.recurrence.as_ref().map(ToString::to_string),
+            position: Position::last(now),
+            version: 1,
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+        }
+    }
+}
+
 impl CreateTodo {
     /// Checks every member.
     pub fn parse(self) -> Result<NewTodo, ApiError> {

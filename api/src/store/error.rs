@@ -38,14 +38,6 @@ pub enum StoreError {
     Internal(#[source] Box<dyn Error + Send + Sync>),
 }
 
-impl StoreError {
-    /// Whether the database gave the transaction up because of others, so that trying again may succeed.
-    pub(super) fn is_rival(&self) -> bool {
-        matches!(self, Self::Unavailable(sqlx::Error::Database(error))
-            if matches!(error.code().as_deref(), Some("40001" | "40P01" | "55P03")))
-    }
-}
-
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {

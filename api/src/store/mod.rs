@@ -11,6 +11,8 @@
 //!   its row is locked in the order of user ids before anything else, so commits of one user are ordered, numbers are
 //!   dense, and writers cannot deadlock.
 
+#[cfg(test)]
+mod contract;
 mod error;
 mod lists;
 mod migrate;
@@ -53,9 +55,9 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const SLOW_STATEMENT: Duration = Duration::from_millis(100);
 
 /// Everything the API keeps.
-pub trait Store: Health + Lists {}
+pub trait Store: Health + Lists + Todos {}
 
-impl<T: Health + Lists> Store for T {}
+impl<T: Health + Lists + Todos> Store for T {}
 
 /// Whether the database can do its work.
 #[async_trait]

@@ -50,7 +50,7 @@ impl PageText {
             SortKey::UpdatedAt => "updated_at",
             SortKey::Priority => "priority",
         };
-        let (direction, beyond) = if query.sort.descending { ("DESC", '<') } else { ("ASC", '>') };
+        let (direction, beyond) = if query.sort.descending { ("DESC", "<") } else { ("ASC", ">") };
         let mut filter = format!(
             "AND t.deleted_at IS {not} NULL
              AND ($6 IS NULL OR t.status = $6) AND ($7 IS NULL OR t.priority = $7)
@@ -58,7 +58,7 @@ impl PageText {
             not = if query.trashed { "NOT" } else { "" },
         );
         if query.after.is_some() {
-            filter += &format!(" AND (t.{key}, t.id) {beyond} ($12, $13)");
+            filter.extend([" AND (t.", key, ", t.id) ", beyond, " ($12, $13)"]);
         }
         Self { key, direction, filter }
     }

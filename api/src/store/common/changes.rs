@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, LOCK_MEMBERS, LOCK_USER};
-use crate::store::StoreError;
+use crate::{auth::Caller, store::StoreError};
 
 /// What a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +50,22 @@ pub(super) async fn lock_user(connection: &mut Connection, user: Uuid) -> Result
 /// How often the members of a list may change while their lock is waited for.
 const LOCK_ROUNDS: u32 = 3;
 
-/// Locks all members of one or two lists.
-pub(super) async fn lock_members(connection: &mut Connection, one: Uuid, other: Uuid) -> Result<(), StoreError> {
+/// Locks all members of one or two lists, as far as the caller is a member: a stranger locks nobody.
+pub(super) async fn lock_members(
+    connection: &mut Connection,
+    caller: &Caller,
+    one: Uuid,
+    other: Uuid,
+) -> Result<(), StoreError> {
     let mut locked = Vec::new();
     for _ in 0..LOCK_ROUNDS {
         // What was read before the wait may be old, so the second look, under the lock, must find the same.
-        let members: Vec<Uuid> =
-            sqlx::query_scalar(LOCK_MEMBERS).bind(one).bind(other).fetch_all(&mut *connection).await?;
+        let members: Vec<Uuid> = sqlx::query_scalar(LOCK_MEMBERS)
+            .bind(one)
+            .bind(other)
+            .bind(caller.user_id)
+            .fetch_all(&mut *connection)
+            .await?;
         if members == locked {
             break;
         }

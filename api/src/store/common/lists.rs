@@ -18,6 +18,7 @@ use crate::{
         list::{List, ListPatch, NewList},
         page::Page,
         patch::Patch,
+        text::Color,
     },
     store::{
         StoreError,
@@ -93,7 +94,7 @@ impl Lists for Engine {
         changes::lock_user(&mut transaction, caller.user_id).await?;
         let id = Uuid::now_v7();
         access::active(&mut transaction, caller).await?;
-        let color = new.color.as_ref().map(|color| color.as_str());
+        let color = new.color.as_ref().map(Color::as_str);
         insert(&mut transaction, caller.user_id, id, (new.name.as_str(), color, false), now).await?;
         let list = one(&mut transaction, caller, id).await?;
         transaction.commit().await?;
@@ -169,7 +170,7 @@ async fn lock(
     least: Role,
     expected: &IfMatch,
 ) -> Result<List, StoreError> {
-    changes::lock_members(connection, id, id).await?;
+    changes::lock_members(connection, caller, id, id).await?;
     access::role(connection, caller, id).await?.at_least(least)?;
     let list = one(connection, caller, id).await?;
     if expected.allows(list.version) { Ok(list) } else { Err(StoreError::PreconditionFailed) }

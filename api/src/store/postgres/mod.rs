@@ -2,14 +2,29 @@
 //!
 //! Connections are made with `statement_timeout` and the like in the start-up message, which costs no round trip.
 
+/// Words that are bound as a JSON array, as their column's type.
+macro_rules! words {
+    ($parameter:literal) => {
+        concat!("array_to_tsvector(ARRAY(SELECT jsonb_array_elements_text(", $parameter, ")))")
+    };
+}
+
 #[path = "../common/access.rs"]
 mod access;
 #[path = "../common/changes.rs"]
 mod changes;
+mod fast;
 #[path = "../common/lists.rs"]
 mod lists;
+#[path = "../common/pages.rs"]
+mod pages;
+#[path = "../common/places.rs"]
+mod places;
 #[path = "../common/rows.rs"]
 mod rows;
+mod search;
+#[path = "../common/todos.rs"]
+mod todos;
 
 use async_trait::async_trait;
 use sqlx::{
@@ -18,6 +33,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
+use self::search::{page_text, word_query};
 use super::{
     ACQUIRE_TIMEOUT, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings, StoreError, migrate,
 };
@@ -29,7 +45,9 @@ type Row = PgRow;
 
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
 const LOCK_MEMBERS: &str = "SELECT id FROM users
-    WHERE id IN (SELECT user_id FROM list_members WHERE list_id IN ($1, $2)) ORDER BY id FOR NO KEY UPDATE";
+    WHERE id IN (SELECT m.user_id FROM list_members m JOIN list_members c ON c.list_id = m.list_id
+                 WHERE m.list_id IN ($1, $2) AND c.user_id = $3)
+    ORDER BY id FOR NO KEY UPDATE";
 
 /// A pool of connections to PostgreSQL.
 #[derive(Debug, Clone)]

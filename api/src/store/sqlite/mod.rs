@@ -1,13 +1,28 @@
 //! SQLite, for development and single machines: one writer, many readers, no acknowledged write lost to a power cut.
 
+/// Words that are bound as a JSON array, as their column's type.
+macro_rules! words {
+    ($parameter:literal) => {
+        $parameter
+    };
+}
+
 #[path = "../common/access.rs"]
 mod access;
 #[path = "../common/changes.rs"]
 mod changes;
+mod fast;
 #[path = "../common/lists.rs"]
 mod lists;
+#[path = "../common/pages.rs"]
+mod pages;
+#[path = "../common/places.rs"]
+mod places;
 #[path = "../common/rows.rs"]
 mod rows;
+mod search;
+#[path = "../common/todos.rs"]
+mod todos;
 
 use std::time::Duration;
 
@@ -18,6 +33,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
+use self::search::{page_text, word_query};
 use super::{ACQUIRE_TIMEOUT, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
 
 /// The connection that the files of `common/` are compiled against.
@@ -27,7 +43,8 @@ type Row = SqliteRow;
 
 // The transaction holds the lock of the whole database already.
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1";
-const LOCK_MEMBERS: &str = "SELECT DISTINCT user_id FROM list_members WHERE list_id IN ($1, $2) ORDER BY user_id";
+const LOCK_MEMBERS: &str = "SELECT DISTINCT m.user_id FROM list_members m
+    JOIN list_members c ON c.list_id = m.list_id WHERE m.list_id IN ($1, $2) AND c.user_id = $3 ORDER BY m.user_id";
 
 /// How long a statement waits for the lock of another process (a backup, a migration).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
