@@ -113,11 +113,8 @@ fn migrate(config: Config) -> ExitCode {
 fn rotate_keys(config: Config) -> ExitCode {
     block_on(async {
         let database = config.database;
-        let settings = store::Settings {
-            url: database.url,
-            max_connections: 1,
-            statement_timeout: database.statement_timeout,
-        };
+        let settings =
+            store::Settings { url: database.url, max_connections: 1, statement_timeout: database.statement_timeout };
         let store = match store::open(&settings) {
             Ok(store) => store,
             Err(error) => return fail(format_args!("cannot use `database.url`: {error}")),
@@ -125,7 +122,9 @@ fn rotate_keys(config: Config) -> ExitCode {
         let outcome = rotation::rotate(store.as_ref(), &config.auth.key_ring, &Origin::own()).await;
         store.close().await;
         match outcome {
-            Ok(Some(key)) => say(format_args!("made the signing key {}, which signs from {}", key.kid, key.activates_at)),
+            Ok(Some(key)) => {
+                say(format_args!("made the signing key {}, which signs from {}", key.kid, key.activates_at))
+            }
             Ok(None) => fail("another process has just made a signing key"),
             Err(error) => fail(error),
         }

@@ -52,7 +52,8 @@ fn is_issuer(text: &str, environment: Environment) -> bool {
 }
 
 fn key_ring(section: &Section<'_>, environment: Environment) -> Option<KeyRing> {
-    const HELP: Option<&str> = Some("`echo 1:$(openssl rand -base64 32)` makes one; TODO_API__AUTH__KEY_RING_FILE names its file");
+    const HELP: Option<&str> =
+        Some("`echo 1:$(openssl rand -base64 32)` makes one; TODO_API__AUTH__KEY_RING_FILE names its file");
     let Some(text) = section.secret("key_ring")? else {
         if environment.allows_default_secrets() {
             return Some(KeyRing::development());

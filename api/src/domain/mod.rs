@@ -4,8 +4,15 @@
 //! stops at the first mistake of a body: a [`Faults`] collects one entry for each field, and the client reads them all.
 
 pub mod account;
+pub mod list;
+pub mod page;
 pub mod patch;
+pub mod position;
+pub mod recurrence;
+pub mod text;
 pub mod time;
+pub mod todo;
+pub mod words;
 
 use std::borrow::Cow;
 

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    auth::{Caller, refresh},
+    auth::{Caller, access_token::TokenError, refresh},
     domain::{
         Faults,
         account::{DisplayName, Email, NewPassword, TimeZone, device_name, presented},
@@ -24,7 +24,7 @@ use crate::{
     problem::{ApiError, ProblemDocument},
     routes::path,
     state::AppState,
-    store::{NewAccount, NewSession, Origin},
+    store::{Credentials, NewAccount, NewSession, Origin, StoreError},
 };
 
 /// An account to be made.
@@ -117,7 +117,10 @@ fn tokens(
     refresh_token: &SecretString,
     now: DateTime<Utc>,
 ) -> Result<NoStore<Tokens>, ApiError> {
-    let issued = state.tokens.issue(user.id, session_id, session_expires_at, now)?;
+    let issued = state.tokens.issue(user.id, session_id, session_expires_at, now).map_err(|error| match error {
+        TokenError::NoKeys => ApiError::database_unavailable(error),
+        _ => ApiError::internal(error),
+    })?;
     let tokens = Tokens {
         access_token: issued.token,
         token_type: "Bearer",
@@ -148,7 +151,8 @@ pub(super) async fn register(
 
     let password_hash = state.passwords.hash(password.into_secret()).await?;
     let Beginning { session, refresh_token } = Beginning::new(Uuid::now_v7(), None, origin.at)?;
-    let user = User { id: session.user_id, email: email.as_str().to_owned(), display_name: display_name.as_str().to_owned() };
+    let user =
+        User { id: session.user_id, email: email.as_str().to_owned(), display_name: display_name.as_str().to_owned() };
     let proof = (session.id, session.expires_at);
     // Before the account is made: without a key it would be made and answered with an error.
     let answer = tokens(&state, user, proof, &refresh_token, origin.at)?;
@@ -186,8 +190,11 @@ pub(super) async fn login(
     let Beginning { session, refresh_token } = Beginning::new(known.user_id, device, origin.at)?;
     let user = User { id: known.user_id, email: known.email.clone(), display_name: known.display_name.clone() };
     let answer = tokens(&state, user, (session.id, session.expires_at), &refresh_token, origin.at)?;
-    state.store.sign_in(&session, &known.password_hash, &origin).await?;
-    Ok(answer)
+    match state.store.sign_in(&session, &known.password_hash, &origin).await {
+        // The password was changed, or the account deleted, while we looked.
+        Err(StoreError::PreconditionFailed) => Err(ApiError::credentials_invalid()),
+        outcome => Ok(outcome.map(|()| answer)?),
+    }
 }
 
 /// Trade a refresh token for new tokens. Each is good for one use.
@@ -232,28 +239,27 @@ pub(super) async fn password(
     origin: Origin,
     Json(body): Json<PasswordChange>,
 ) -> Result<StatusCode, ApiError> {
-    let old_hash = check_password(&state, &caller, body.current_password, &origin).await?;
-    let profile = state.store.profile(&caller).await?;
+    let own = check_password(&state, &caller, body.current_password, &origin).await?;
     let mut faults = Faults::default();
-    let email = Email::parse(&profile.email).ok();
-    let name = DisplayName::parse(&profile.display_name).unwrap_or_default();
+    let email = Email::parse(&own.email).ok();
+    let name = DisplayName::parse(&own.display_name).unwrap_or_default();
     let new = faults.check("/new_password", NewPassword::parse(&body.new_password, email.as_ref(), &name));
     let new = faults.finish(new)?;
     let new_hash = state.passwords.hash(new.into_secret()).await?;
-    state.store.change_password(&caller, &old_hash, &new_hash, &origin).await?;
+    state.store.change_password(&caller, &own.password_hash, &new_hash, &origin).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The hash of the caller's password, if `password` is it.
+/// The caller's credentials, if `password` is the caller's.
 pub(super) async fn check_password(
     state: &AppState,
     caller: &Caller,
     password: String,
     origin: &Origin,
-) -> Result<String, ApiError> {
-    let hash = state.store.own_password_hash(caller).await?;
-    if state.passwords.verify(presented(password), Some(hash.clone())).await? {
-        return Ok(hash);
+) -> Result<Credentials, ApiError> {
+    let own = state.store.own_credentials(caller).await?;
+    if state.passwords.verify(presented(password), Some(own.password_hash.clone())).await? {
+        return Ok(own);
     }
     state.store.login_failed(Some(caller.user_id), origin).await?;
     Err(ApiError::credentials_invalid())

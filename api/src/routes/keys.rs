@@ -2,10 +2,13 @@
 
 use axum::{Json, extract::State, http::header};
 use chrono::Utc;
-use serde_json::Value;
 use todo_shared::token::JwkSet;
 
-use crate::{problem::{ApiError, Code}, routes::path, state::AppState};
+use crate::{
+    problem::{ApiError, Code},
+    routes::path,
+    state::AppState,
+};
 
 /// Shorter than a key is published before it signs, so that no verifier meets an unknown key.
 const MAX_AGE: &str = "public, max-age=300";

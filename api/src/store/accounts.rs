@@ -11,21 +11,21 @@ use crate::{
 
 /// An account to be made, with its first session.
 #[derive(Debug)]
-pub struct NewAccount<'a> {
+pub struct NewAccount {
     /// The address, which must be free.
-    pub email: &'a Email,
+    pub email: Email,
     /// A PHC string.
-    pub password_hash: &'a str,
+    pub password_hash: String,
     /// The name for people.
-    pub display_name: &'a DisplayName,
+    pub display_name: DisplayName,
     /// The time zone.
     pub time_zone: TimeZone,
     /// The first session; names the user.
-    pub session: NewSession<'a>,
+    pub session: NewSession,
 }
 
 /// What a sign-in is checked against.
-#[derive(Clone, sqlx::FromRow)]
+#[derive(Clone)]
 pub struct Credentials {
     /// The user.
     pub user_id: Uuid,
@@ -44,7 +44,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 /// What a user sees of the account.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// The user.
     pub id: Uuid,
@@ -71,7 +71,7 @@ pub struct ProfileChange {
 #[async_trait]
 pub trait Accounts {
     /// Makes an account with an inbox and signs in. `Conflict` when the address is taken.
-    async fn register(&self, account: &NewAccount<'_>, origin: &Origin) -> Result<(), StoreError>;
+    async fn register(&self, account: &NewAccount, origin: &Origin) -> Result<(), StoreError>;
 
     /// What belongs to an address, if there is such an account.
     async fn credentials(&self, email: &Email) -> Result<Option<Credentials>, StoreError>;

@@ -12,13 +12,13 @@ pub const MOST_SESSIONS: i64 = 100;
 
 /// A session to be begun.
 #[derive(Debug)]
-pub struct NewSession<'a> {
+pub struct NewSession {
     /// Its id.
     pub id: Uuid,
     /// Whose it is.
     pub user_id: Uuid,
     /// What the user calls the device.
-    pub device_name: Option<&'a str>,
+    pub device_name: Option<String>,
     /// When it ends at the latest.
     pub expires_at: DateTime<Utc>,
     /// Its first refresh token.
@@ -28,7 +28,7 @@ pub struct NewSession<'a> {
 }
 
 /// What a session is to its user.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     /// Its id.
     pub id: Uuid,
@@ -43,7 +43,7 @@ pub struct Session {
 }
 
 /// A refresh that succeeded: whose it was.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Refreshed {
     /// The user.
     pub user_id: Uuid,
@@ -60,8 +60,9 @@ pub struct Refreshed {
 /// Use cases of sessions.
 #[async_trait]
 pub trait Sessions {
-    /// Begins a session. Those of the same user that nobody can refresh any more are forgotten.
-    async fn sign_in(&self, session: &NewSession<'_>, origin: &Origin) -> Result<(), StoreError>;
+    /// Begins a session, if the password is still the one that was checked (else `PreconditionFailed`). Sessions of the
+    /// same user that nobody can refresh any more are forgotten.
+    async fn sign_in(&self, session: &NewSession, password_hash: &str, origin: &Origin) -> Result<(), StoreError>;
 
     /// Uses a refresh token and stores its child. `SessionEnded` when the token is not good for it; if it was used
     /// before (`auth::refresh`), its session is ended.

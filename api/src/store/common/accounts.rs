@@ -5,16 +5,14 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    Connection, Engine, audit,
+    Connection, Engine, access, audit,
     changes::{self, Entity, Op},
     lists, sessions,
 };
 use crate::{
     auth::Caller,
     domain::account::Email,
-    store::{
-        Accounts, Credentials, Event, NewAccount, Origin, Profile, ProfileChange, StoreError,
-    },
+    store::{Accounts, Credentials, Event, NewAccount, Origin, Profile, ProfileChange, StoreError},
 };
 
 const INSERT: &str = "
@@ -47,19 +45,29 @@ const OTHERS_LOSE: &str = "
 /// The rest goes by `ON DELETE CASCADE`.
 const DELETE: &str = "DELETE FROM users WHERE id = $1";
 
+type ProfileRow = (Uuid, String, String, String, DateTime<Utc>);
+
+fn profile((id, email, display_name, time_zone, created_at): ProfileRow) -> Profile {
+    Profile { id, email, display_name, time_zone, created_at }
+}
+
+fn credentials((user_id, email, display_name, password_hash): (Uuid, String, String, String)) -> Credentials {
+    Credentials { user_id, email, display_name, password_hash }
+}
+
 async fn user_changed(connection: &mut Connection, user_id: Uuid, at: DateTime<Utc>) -> Result<(), StoreError> {
     changes::append_for(connection, user_id, (Entity::User, user_id, Op::Upsert), at).await
 }
 
 #[async_trait]
 impl Accounts for Engine {
-    async fn register(&self, account: &NewAccount<'_>, origin: &Origin) -> Result<(), StoreError> {
+    async fn register(&self, account: &NewAccount, origin: &Origin) -> Result<(), StoreError> {
         let NewAccount { email, password_hash, display_name, time_zone, session } = account;
         let mut transaction = self.begin().await?;
         let made = sqlx::query(INSERT)
             .bind(session.user_id)
             .bind(email.as_str())
-            .bind(*password_hash)
+            .bind(password_hash)
             .bind(display_name.as_str())
             .bind(time_zone.as_str())
             .bind(origin.at)
@@ -68,7 +76,7 @@ impl Accounts for Engine {
         if made.rows_affected() == 0 {
             return Err(StoreError::Conflict("This address has an account already."));
         }
-        lists::insert_inbox(&mut transaction, session.user_id, Uuid::now_v7(), origin.at).await?;
+        lists::insert_inbox(&mut transaction, session.user_id, origin.at).await?;
         sessions::begin(&mut transaction, session, origin.at).await?;
         audit::append(&mut transaction, Event::Registered, Some(session.user_id), Some(session.id), origin).await?;
         transaction.commit().await?;
@@ -77,13 +85,14 @@ impl Accounts for Engine {
 
     async fn credentials(&self, email: &Email) -> Result<Option<Credentials>, StoreError> {
         let mut connection = self.reader().await?;
-        Ok(sqlx::query_as(CREDENTIALS).bind(email.as_str()).fetch_optional(&mut *connection).await?)
+        let row = sqlx::query_as(CREDENTIALS).bind(email.as_str()).fetch_optional(&mut *connection).await?;
+        Ok(row.map(credentials))
     }
 
     async fn own_credentials(&self, caller: &Caller) -> Result<Credentials, StoreError> {
         let mut connection = self.reader().await?;
         let row = sqlx::query_as(OWN_CREDENTIALS).bind(caller.session_id).bind(caller.user_id);
-        row.fetch_optional(&mut *connection).await?.ok_or(StoreError::SessionEnded)
+        row.fetch_optional(&mut *connection).await?.map(credentials).ok_or(StoreError::SessionEnded)
     }
 
     async fn login_failed(&self, user_id: Option<Uuid>, origin: &Origin) -> Result<(), StoreError> {
@@ -96,7 +105,7 @@ impl Accounts for Engine {
     async fn profile(&self, caller: &Caller) -> Result<Profile, StoreError> {
         let mut connection = self.reader().await?;
         let row = sqlx::query_as(PROFILE).bind(caller.session_id).bind(caller.user_id);
-        row.fetch_optional(&mut *connection).await?.ok_or(StoreError::SessionEnded)
+        row.fetch_optional(&mut *connection).await?.map(profile).ok_or(StoreError::SessionEnded)
     }
 
     async fn change_profile(
@@ -106,9 +115,10 @@ impl Accounts for Engine {
         origin: &Origin,
     ) -> Result<Profile, StoreError> {
         let mut transaction = self.begin().await?;
-        sessions::require_active(&mut transaction, caller).await?;
+        changes::lock_user(&mut transaction, caller.user_id).await?;
+        access::active(&mut transaction, caller).await?;
         user_changed(&mut transaction, caller.user_id, origin.at).await?;
-        let profile = sqlx::query_as(CHANGE_PROFILE)
+        let changed = sqlx::query_as(CHANGE_PROFILE)
             .bind(caller.user_id)
             .bind(change.display_name.as_ref().map(|name| name.as_str().to_owned()))
             .bind(change.time_zone.map(|zone| zone.as_str()))
@@ -116,7 +126,7 @@ impl Accounts for Engine {
             .fetch_one(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        Ok(profile)
+        Ok(profile(changed))
     }
 
     async fn change_password(
@@ -127,7 +137,8 @@ impl Accounts for Engine {
         origin: &Origin,
     ) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        sessions::require_active(&mut transaction, caller).await?;
+        changes::lock_user(&mut transaction, caller.user_id).await?;
+        access::active(&mut transaction, caller).await?;
         let changed = sqlx::query(CHANGE_PASSWORD)
             .bind(caller.user_id)
             .bind(old_hash)
@@ -147,7 +158,8 @@ impl Accounts for Engine {
 
     async fn delete_account(&self, caller: &Caller, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        sessions::require_active(&mut transaction, caller).await?;
+        changes::lock_user(&mut transaction, caller.user_id).await?;
+        access::active(&mut transaction, caller).await?;
         let lost: Vec<(Uuid, Uuid)> =
             sqlx::query_as(OTHERS_LOSE).bind(caller.user_id).fetch_all(&mut *transaction).await?;
         for (list_id, member) in lost {

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    Connection, Engine, audit,
+    Connection, Engine, access, audit,
     changes::{self, Entity, Op},
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     store::{Event, MOST_SESSIONS, NewSession, Origin, Refreshed, Session, Sessions, StoreError},
 };
 
-const IS_ACTIVE: &str = "SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2";
+const HAS_PASSWORD: &str = "SELECT 1 FROM users WHERE id = $1 AND password_hash = $2";
 
 const BEGIN: &str = "
     INSERT INTO sessions (id, user_id, device_name, created_at, last_used_at, expires_at)
@@ -41,17 +41,15 @@ const END: &str = "DELETE FROM sessions WHERE user_id = $1 AND id = $2";
 
 const OTHERS: &str = "SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 ORDER BY id";
 
-/// What `judge` needs, and whose token it is. The row of the session is locked first, so that two uses of one family of
-/// tokens are judged one after the other.
-const LOCK_FAMILY: &str = "
-    UPDATE sessions SET last_used_at = last_used_at
-    WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1)";
+const OWNER: &str = "
+    SELECT s.user_id FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1";
 
+/// What `judge` needs, and whose token it is.
 const PRESENTED: &str = "
-    SELECT t.expires_at, t.consumed_at, s.expires_at AS session_expires_at, s.id AS session_id, s.user_id,
-        u.email, u.display_name,
-        (SELECT COUNT(*) FROM refresh_tokens c WHERE c.parent = t.hash) AS children,
-        EXISTS (SELECT 1 FROM refresh_tokens c WHERE c.parent = t.hash AND c.consumed_at IS NOT NULL) AS child_used
+    SELECT t.expires_at, t.consumed_at,
+        (SELECT COUNT(*) FROM refresh_tokens c WHERE c.parent = t.hash),
+        EXISTS (SELECT 1 FROM refresh_tokens c WHERE c.parent = t.hash AND c.consumed_at IS NOT NULL),
+        s.expires_at, s.id, u.id, u.email, u.display_name
     FROM refresh_tokens t
     JOIN sessions s ON s.id = t.session_id
     JOIN users u ON u.id = s.user_id
@@ -61,32 +59,33 @@ const CONSUME: &str = "UPDATE refresh_tokens SET consumed_at = $2 WHERE hash = $
 
 const TOUCH: &str = "UPDATE sessions SET last_used_at = $2 WHERE id = $1";
 
-#[derive(sqlx::FromRow)]
-struct Presented {
-    expires_at: DateTime<Utc>,
-    consumed_at: Option<DateTime<Utc>>,
-    children: i64,
-    child_used: bool,
-    #[sqlx(flatten)]
-    owner: Refreshed,
+type SessionRow = (Uuid, Option<String>, DateTime<Utc>, DateTime<Utc>, DateTime<Utc>);
+
+fn session((id, device_name, created_at, last_used_at, expires_at): SessionRow) -> Session {
+    Session { id, device_name, created_at, last_used_at, expires_at }
 }
 
-/// Fails with `SessionEnded` unless the caller's session is there.
-pub(super) async fn require_active(connection: &mut Connection, caller: &Caller) -> Result<(), StoreError> {
-    let found = sqlx::query(IS_ACTIVE).bind(caller.session_id).bind(caller.user_id).fetch_optional(connection).await?;
-    found.map(drop).ok_or(StoreError::SessionEnded)
+type FactsRow = (DateTime<Utc>, Option<DateTime<Utc>>, i64, bool, DateTime<Utc>, Uuid, Uuid, String, String);
+
+fn facts(row: FactsRow) -> (Facts, Refreshed) {
+    let (expires_at, consumed_at, children, child_used, session_expires_at, session_id, user_id, email, display_name) =
+        row;
+    (
+        Facts { expires_at, consumed_at, children, child_used, session_expires_at },
+        Refreshed { user_id, session_id, session_expires_at, email, display_name },
+    )
 }
 
 /// Begins a session, in the transaction of the caller.
 pub(super) async fn begin(
     connection: &mut Connection,
-    session: &NewSession<'_>,
+    session: &NewSession,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(BEGIN)
         .bind(session.id)
         .bind(session.user_id)
-        .bind(session.device_name)
+        .bind(session.device_name.as_deref())
         .bind(at)
         .bind(session.expires_at)
         .execute(&mut *connection)
@@ -113,9 +112,9 @@ async fn add_token(
     Ok(())
 }
 
-/// Ends a session and says so in the change log. Where there was none, the transaction must be given up.
+/// Ends a session of a user, who is locked, and says so in the change log. Whether there was one; where there was none,
+/// the transaction must be given up.
 async fn end(connection: &mut Connection, user_id: Uuid, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError> {
-    // The user's row is locked first, as by every writer.
     changes::append_for(connection, user_id, (Entity::Session, id, Op::Delete), at).await?;
     Ok(sqlx::query(END).bind(user_id).bind(id).execute(connection).await?.rows_affected() == 1)
 }
@@ -126,11 +125,8 @@ pub(super) async fn end_others(
     caller: &Caller,
     origin: &Origin,
 ) -> Result<(), StoreError> {
-    let others: Vec<Uuid> = sqlx::query_scalar(OTHERS)
-        .bind(caller.user_id)
-        .bind(caller.session_id)
-        .fetch_all(&mut *connection)
-        .await?;
+    let others: Vec<Uuid> =
+        sqlx::query_scalar(OTHERS).bind(caller.user_id).bind(caller.session_id).fetch_all(&mut *connection).await?;
     for id in others {
         end(connection, caller.user_id, id, origin.at).await?;
         audit::append(connection, Event::SessionEnded, Some(caller.user_id), Some(id), origin).await?;
@@ -140,8 +136,13 @@ pub(super) async fn end_others(
 
 #[async_trait]
 impl Sessions for Engine {
-    async fn sign_in(&self, session: &NewSession<'_>, origin: &Origin) -> Result<(), StoreError> {
+    async fn sign_in(&self, session: &NewSession, password_hash: &str, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
+        changes::lock_user(&mut transaction, session.user_id).await?;
+        let unchanged = sqlx::query(HAS_PASSWORD).bind(session.user_id).bind(password_hash);
+        if unchanged.fetch_optional(&mut *transaction).await?.is_none() {
+            return Err(StoreError::PreconditionFailed);
+        }
         let outdated: Vec<Uuid> = sqlx::query_scalar(OUTDATED)
             .bind(session.user_id)
             .bind(origin.at)
@@ -161,17 +162,17 @@ impl Sessions for Engine {
     async fn refresh(&self, token: TokenHash, child: TokenHash, origin: &Origin) -> Result<Refreshed, StoreError> {
         let at = origin.at;
         let mut transaction = self.begin().await?;
-        sqlx::query(LOCK_FAMILY).bind(token.0.to_vec()).execute(&mut *transaction).await?;
-        let presented: Option<Presented> =
-            sqlx::query_as(PRESENTED).bind(token.0.to_vec()).fetch_optional(&mut *transaction).await?;
-        let Presented { expires_at, consumed_at, children, child_used, owner } =
-            presented.ok_or(StoreError::SessionEnded)?;
+        let owner = sqlx::query_scalar(OWNER).bind(token.0.to_vec());
+        let owner: Uuid = owner.fetch_optional(&mut *transaction).await?.ok_or(StoreError::SessionEnded)?;
+        // Two uses of one family of tokens are judged one after the other.
+        changes::lock_user(&mut transaction, owner).await?;
+        let presented = sqlx::query_as(PRESENTED).bind(token.0.to_vec()).fetch_optional(&mut *transaction).await?;
+        let (facts, owner) = presented.map(facts).ok_or(StoreError::SessionEnded)?;
         let (user, session) = (Some(owner.user_id), Some(owner.session_id));
-        let session_expires_at = owner.session_expires_at;
-        match judge(&Facts { expires_at, consumed_at, children, child_used, session_expires_at }, at) {
+        match judge(&facts, at) {
             Verdict::Rotate | Verdict::Retry => {
                 sqlx::query(CONSUME).bind(token.0.to_vec()).bind(at).execute(&mut *transaction).await?;
-                let child_expires_at = expiry(at, session_expires_at);
+                let child_expires_at = expiry(at, owner.session_expires_at);
                 add_token(&mut transaction, child, owner.session_id, Some(token), at, child_expires_at).await?;
                 sqlx::query(TOUCH).bind(owner.session_id).bind(at).execute(&mut *transaction).await?;
                 audit::append(&mut transaction, Event::Refreshed, user, session, origin).await?;
@@ -190,22 +191,23 @@ impl Sessions for Engine {
 
     async fn sessions(&self, caller: &Caller, at: DateTime<Utc>) -> Result<Vec<Session>, StoreError> {
         let mut connection = self.reader().await?;
-        let sessions: Vec<Session> = sqlx::query_as(OF_USER)
+        let rows: Vec<SessionRow> = sqlx::query_as(OF_USER)
             .bind(caller.user_id)
             .bind(caller.session_id)
             .bind(at)
             .bind(at - IDLE)
             .fetch_all(&mut *connection)
             .await?;
-        if sessions.is_empty() {
-            require_active(&mut connection, caller).await?;
+        if rows.is_empty() {
+            access::active(&mut connection, caller).await?;
         }
-        Ok(sessions)
+        Ok(rows.into_iter().map(session).collect())
     }
 
     async fn end_session(&self, caller: &Caller, session_id: Uuid, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        require_active(&mut transaction, caller).await?;
+        changes::lock_user(&mut transaction, caller.user_id).await?;
+        access::active(&mut transaction, caller).await?;
         if !end(&mut transaction, caller.user_id, session_id, origin.at).await? {
             return Err(StoreError::NotFound);
         }
@@ -216,7 +218,8 @@ impl Sessions for Engine {
 
     async fn end_other_sessions(&self, caller: &Caller, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        require_active(&mut transaction, caller).await?;
+        changes::lock_user(&mut transaction, caller.user_id).await?;
+        access::active(&mut transaction, caller).await?;
         end_others(&mut transaction, caller, origin).await?;
         transaction.commit().await?;
         Ok(())

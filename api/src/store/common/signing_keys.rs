@@ -1,9 +1,9 @@
-//! Signing keys, on both engines. Rivals are kept apart by [`Engine::exclusively`].
+//! Signing keys, on both engines. Rivals are kept apart by a lock of the engine's.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Engine, audit};
+use super::{Engine, LOCK_KEYS, audit};
 use crate::{
     auth::{key_ring::Sealed, signing_key::StoredKey},
     store::{Event, Origin, SigningKeys, StoreError},
@@ -20,29 +20,18 @@ const ADD: &str = "
 
 const FORGET: &str = "DELETE FROM signing_keys WHERE kid = $1";
 
-#[derive(sqlx::FromRow)]
-struct Row {
-    kid: String,
-    public_key: Vec<u8>,
-    sealed_key: Vec<u8>,
-    ring_version: i32,
-    created_at: DateTime<Utc>,
-    activates_at: DateTime<Utc>,
-}
+type KeyRow = (String, Vec<u8>, Vec<u8>, i32, DateTime<Utc>, DateTime<Utc>);
 
-impl From<Row> for StoredKey {
-    fn from(row: Row) -> Self {
-        let Row { kid, public_key, sealed_key, ring_version, created_at, activates_at } = row;
-        Self { kid, public_key, sealed: Sealed { ring_version, octets: sealed_key }, created_at, activates_at }
-    }
+fn stored((kid, public_key, octets, ring_version, created_at, activates_at): KeyRow) -> StoredKey {
+    StoredKey { kid, public_key, sealed: Sealed { ring_version, octets }, created_at, activates_at }
 }
 
 #[async_trait]
 impl SigningKeys for Engine {
     async fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         let mut connection = self.reader().await?;
-        let rows: Vec<Row> = sqlx::query_as(ALL).fetch_all(&mut *connection).await?;
-        Ok(rows.into_iter().map(StoredKey::from).collect())
+        let rows: Vec<KeyRow> = sqlx::query_as(ALL).fetch_all(&mut *connection).await?;
+        Ok(rows.into_iter().map(stored).collect())
     }
 
     async fn add_signing_key(
@@ -52,7 +41,7 @@ impl SigningKeys for Engine {
         origin: &Origin,
     ) -> Result<bool, StoreError> {
         let mut transaction = self.begin().await?;
-        Self::exclusively(&mut transaction).await?;
+        sqlx::query(LOCK_KEYS).execute(&mut *transaction).await?;
         let added = sqlx::query(ADD)
             .bind(&key.kid)
             .bind(&key.public_key)

@@ -2,19 +2,45 @@
 //!
 //! Connections are made with `statement_timeout` and the like in the start-up message, which costs no round trip.
 
+#[path = "../common/access.rs"]
+mod access;
+#[path = "../common/accounts.rs"]
+mod accounts;
+#[path = "../common/audit.rs"]
+mod audit;
+#[path = "../common/changes.rs"]
+mod changes;
+#[path = "../common/lists.rs"]
+mod lists;
+#[path = "../common/rows.rs"]
+mod rows;
+#[path = "../common/sessions.rs"]
+mod sessions;
+#[path = "../common/signing_keys.rs"]
+mod signing_keys;
+
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection as _, PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use super::{
-    ACQUIRE_TIMEOUT, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings, StoreError, migrate,
+    ACQUIRE_TIMEOUT, Connections, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings,
+    StoreError, migrate,
 };
 
 /// The connection that the files of `common/` are compiled against.
 type Connection = PgConnection;
+/// A row of that connection.
+type Row = PgRow;
+
+/// Keeps rivals that change the signing keys apart until the transaction ends. The number is any that nothing else uses.
+const LOCK_KEYS: &str = "SELECT pg_advisory_xact_lock(7236914021)";
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK_MEMBERS: &str = "SELECT id FROM users
+    WHERE id IN (SELECT user_id FROM list_members WHERE list_id IN ($1, $2)) ORDER BY id FOR NO KEY UPDATE";
 
 /// A pool of connections to PostgreSQL.
 #[derive(Debug, Clone)]
@@ -67,6 +93,10 @@ impl Health for Engine {
     async fn is_current(&self) -> Result<bool, StoreError> {
         let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.pool).await?;
         Ok(applied >= migrate::NEWEST)
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of(&self.pool)
     }
 
     async fn close(&self) {

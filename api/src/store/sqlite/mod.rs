@@ -1,18 +1,42 @@
 //! SQLite, for development and single machines: one writer, many readers, no acknowledged write lost to a power cut.
 
+#[path = "../common/access.rs"]
+mod access;
+#[path = "../common/accounts.rs"]
+mod accounts;
+#[path = "../common/audit.rs"]
+mod audit;
+#[path = "../common/changes.rs"]
+mod changes;
+#[path = "../common/lists.rs"]
+mod lists;
+#[path = "../common/rows.rs"]
+mod rows;
+#[path = "../common/sessions.rs"]
+mod sessions;
+#[path = "../common/signing_keys.rs"]
+mod signing_keys;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Sqlite, SqliteConnection, SqlitePool, Transaction,
     pool::PoolConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 
-use super::{ACQUIRE_TIMEOUT, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
+use super::{ACQUIRE_TIMEOUT, Connections, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
 
 /// The connection that the files of `common/` are compiled against.
 type Connection = SqliteConnection;
+/// A row of that connection.
+type Row = SqliteRow;
+
+// The transaction holds the lock of the whole database already.
+const LOCK_KEYS: &str = "SELECT 1";
+const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1";
+const LOCK_MEMBERS: &str = "SELECT DISTINCT user_id FROM list_members WHERE list_id IN ($1, $2) ORDER BY user_id";
 
 /// How long a statement waits for the lock of another process (a backup, a migration).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,6 +93,10 @@ impl Health for Engine {
     async fn is_current(&self) -> Result<bool, StoreError> {
         let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.readers).await?;
         Ok(applied >= migrate::NEWEST)
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of(&self.readers)
     }
 
     async fn close(&self) {
