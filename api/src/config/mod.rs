@@ -127,7 +127,7 @@ mod tests {
         }
         refused(production, &with(("TODO_API__LOG__LEVEL", "info,todo_api=debug")), "`log.level`");
         refused(production, &with(("TODO_API__DATABASE__MIGRATE_AT_START", "true")), "`database.migrate_at_start`");
-        refused(production, &with(("TODO_API__AUTH__ISSUER", "http://todo.example.org")), "`auth.issuer`");
+        refused(production, &[RING, VERIFIED, ("TODO_API__AUTH__ISSUER", "http://todo.example.org")], "`auth.issuer`");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
         route,
         status = status.as_u16(),
         code = code.map(Code::as_str),
-        milliseconds = elapsed.as_secs_f64() * 1e3,
+        microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         "answered"
     );
     response
