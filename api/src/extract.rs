@@ -12,7 +12,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use todo_shared::problem::{Code, FieldError};
 
 use crate::problem::ApiError;
@@ -27,6 +27,11 @@ pub struct Json<T>(pub T);
 /// A merge-patch body (RFC 7396); plain `application/json` is accepted as the same.
 #[derive(Debug, Clone, Copy)]
 pub struct MergePatch<T>(pub T);
+
+/// No body, or an empty JSON object.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Empty {}
 
 /// The query string. A parameter that may repeat is a `Vec`.
 #[derive(Debug, Clone, Copy)]
@@ -73,10 +78,23 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
+impl<S: Send + Sync> FromRequest<S> for Empty {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let text = octets(request, state).await?;
+        if text.is_empty() { Ok(Self {}) } else { json(&text) }
+    }
+}
+
 async fn body<S: Send + Sync>(request: Request, state: &S, accepted: &[&str]) -> Result<Bytes, ApiError> {
     if !is_accepted(request.headers(), accepted) {
         return Err(ApiError::new(Code::UnsupportedMediaType));
     }
+    octets(request, state).await
+}
+
+async fn octets<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
     Bytes::from_request(request, state).await.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             ApiError::new(Code::BodyTooLarge)
@@ -196,10 +214,8 @@ fn field_error(path: &serde_path_to_error::Path, message: &str, root: &str, sepa
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde::Deserialize;
-
     use super::*;
+    use proptest::prelude::*;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -3,9 +3,11 @@
 //! A request passes `routes` (URLs), `extract` (typed, bounded input), `auth` (who is calling), `domain` (what is valid)
 //! and `store` (what is true). Every refusal is an [`problem::ApiError`].
 
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod conditional;
+pub mod config;
 pub mod domain;
 pub mod extract;
 pub mod observe;

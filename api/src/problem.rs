@@ -12,6 +12,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use todo_shared::problem::{Code, FieldError, Problem};
+use utoipa::ToSchema;
+
+use crate::store::StoreError;
 
 /// What a client is told to wait when the database or the password queue cannot take its request.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -112,6 +115,11 @@ impl ApiError {
         Self::unavailable(Code::DatabaseUnavailable, Some(cause.into()))
     }
 
+    /// 503: the process does not take work now, for this reason.
+    pub fn not_ready(code: Code) -> Self {
+        Self::unavailable(code, None)
+    }
+
     /// The why-code.
     pub fn code(&self) -> Code {
         self.0.problem.code
@@ -126,6 +134,47 @@ impl ApiError {
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync)> {
         self.0.cause.as_deref()
     }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => Self::database_unavailable(error),
+            StoreError::SessionEnded => Self::token_invalid(),
+            StoreError::NotFound => Self::not_found(),
+            StoreError::Forbidden => Self::forbidden(),
+            StoreError::Conflict(detail) => Self::conflict(detail),
+            StoreError::PreconditionFailed => Self::precondition_failed(),
+            StoreError::Invalid { pointer, code, detail } => Self::invalid_field(pointer, code, detail),
+            StoreError::Internal(_) => Self::internal(error),
+        }
+    }
+}
+
+/// A problem document as the OpenAPI document describes it (RFC 9457).
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what `todo_shared::problem` writes")]
+pub struct ProblemDocument {
+    /// `/problems/<code>`
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: Option<String>,
+    /// The why-code.
+    code: String,
+    request_id: String,
+    /// The fields at fault, with `invalid`.
+    errors: Option<Vec<ProblemField>>,
+}
+
+/// One field that is not valid.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what `todo_shared::problem` writes")]
+pub struct ProblemField {
+    /// RFC 6901 into the body, or `?name` for a query parameter.
+    pointer: String,
+    code: String,
+    detail: String,
 }
 
 impl fmt::Display for ApiError {

@@ -1,8 +1,12 @@
 //! What every handler can reach.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::auth::access_token::AccessTokens;
+use crate::{
+    auth::{access_token::AccessTokens, password::Passwords},
+    observe::{metrics::Metrics, readiness::Readiness},
+    store::Store,
+};
 
 /// The parts of the running API, shared by all requests. Cloning it costs a reference count.
 #[derive(Debug, Clone)]
@@ -11,8 +15,18 @@ pub struct AppState(Arc<Parts>);
 /// What stands behind an [`AppState`].
 #[derive(Debug)]
 pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
     /// Issues and verifies access tokens.
     pub tokens: AccessTokens,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Counts.
+    pub metrics: Metrics,
+    /// Whether requests should come here.
+    pub readiness: Readiness,
+    /// How long a request may take.
+    pub request_timeout: Duration,
 }
 
 impl AppState {

@@ -32,9 +32,9 @@ CREATE TABLE refresh_tokens (
     created_at  TIMESTAMPTZ NOT NULL,
     expires_at  TIMESTAMPTZ NOT NULL,
     consumed_at TIMESTAMPTZ,
-    successor   BYTEA CHECK (octet_length(successor) = 32),
-    CHECK ((consumed_at IS NULL) = (successor IS NULL))
+    parent      BYTEA -- the token it was made of: two tabs may both be given a child of the same one
 );
+CREATE INDEX refresh_tokens_parent ON refresh_tokens (parent);
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
 
@@ -44,9 +44,7 @@ CREATE TABLE signing_keys (
     sealed_key   BYTEA NOT NULL, -- private part, sealed under the key ring
     ring_version INTEGER NOT NULL,
     created_at   TIMESTAMPTZ NOT NULL,
-    activates_at TIMESTAMPTZ NOT NULL,
-    retires_at   TIMESTAMPTZ,
-    removed_at   TIMESTAMPTZ
+    activates_at TIMESTAMPTZ NOT NULL -- until then published only; the older ones retire at that time
 );
 
 CREATE TABLE lists (

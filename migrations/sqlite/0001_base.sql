@@ -33,9 +33,9 @@ CREATE TABLE refresh_tokens (
     created_at  TEXT NOT NULL,
     expires_at  TEXT NOT NULL,
     consumed_at TEXT,
-    successor   BLOB CHECK (length(successor) = 32),
-    CHECK ((consumed_at IS NULL) = (successor IS NULL))
+    parent      BLOB -- the token it was made of: two tabs may both be given a child of the same one
 ) STRICT;
+CREATE INDEX refresh_tokens_parent ON refresh_tokens (parent);
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
 
@@ -45,9 +45,7 @@ CREATE TABLE signing_keys (
     sealed_key   BLOB NOT NULL, -- private part, sealed under the key ring
     ring_version INTEGER NOT NULL,
     created_at   TEXT NOT NULL,
-    activates_at TEXT NOT NULL,
-    retires_at   TEXT,
-    removed_at   TEXT
+    activates_at TEXT NOT NULL -- until then published only; the older ones retire at that time
 ) STRICT;
 
 CREATE TABLE lists (

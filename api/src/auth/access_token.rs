@@ -139,7 +139,7 @@ impl AccessTokens {
             return Err(TokenError::NoKeys);
         }
         // An extension that must be understood is not understood (RFC 7515 section 4.1.11).
-        if header.typ.as_deref() != Some(TYPE) || header.extras.inner().contains_key("crit") {
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return Err(TokenError::Malformed);
         }
         let kid = header.kid.as_deref().ok_or(TokenError::Malformed)?;

@@ -7,6 +7,7 @@ mod caller;
 pub mod key_ring;
 pub mod password;
 pub mod refresh;
+pub mod rotation;
 pub mod signing_key;
 
 pub use caller::Caller;

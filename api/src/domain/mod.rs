@@ -3,6 +3,7 @@
 //! A value of one of these types has passed its rules, so nothing behind the handlers checks again. Parsing never
 //! stops at the first mistake of a body: a [`Faults`] collects one entry for each field, and the client reads them all.
 
+pub mod account;
 pub mod list;
 pub mod page;
 pub mod patch;

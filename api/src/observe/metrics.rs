@@ -8,7 +8,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::auth::access_token::TokenError;
+use crate::{auth::access_token::TokenError, store::Connections};
 
 /// Latency buckets in seconds: from a cached read to the request timeout.
 const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -77,7 +77,8 @@ impl Metrics {
     }
 
     /// Takes over the pool's numbers.
-    pub fn pool(&self, busy: u32, idle: u32, limit: u32) {
+    pub fn pool(&self, connections: Connections) {
+        let Connections { busy, idle, limit } = connections;
         for (state, count) in [("busy", busy), ("idle", idle), ("limit", limit)] {
             self.connections.with_label_values(&[state]).set(count.into());
         }
@@ -181,7 +182,7 @@ mod tests {
         let metrics = Metrics::new().expect("valid names");
         metrics.answered("GET", "/v1/todos", "200", Duration::from_millis(3));
         metrics.refused("not_found");
-        metrics.pool(1, 2, 10);
+        metrics.pool(Connections { busy: 1, idle: 2, limit: 10 });
         metrics.tokens.verified(None);
         let names: Vec<String> = metrics.registry.gather().iter().map(|family| family.name().to_owned()).collect();
         assert_eq!(names.len(), 9, "{names:?}");

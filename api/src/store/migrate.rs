@@ -34,7 +34,7 @@ pub enum MigrateError {
     /// It cannot be reached, or its URL cannot be read.
     #[error("the database cannot be opened: {0}")]
     Open(#[from] sqlx::Error),
-    /// The lock file beside the SQLite database cannot be made or is held for too long.
+    /// The lock file beside the SQLite database, or their folder, cannot be made, or it is held for too long.
     #[error("the lock file beside the database cannot be taken: {0}")]
     Lock(#[source] std::io::Error),
     /// A migration failed, or what is applied is not what this build holds.
@@ -42,7 +42,7 @@ pub enum MigrateError {
     Apply(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Brings the database to [`NEWEST`]; does nothing if it is there. Makes a missing SQLite file.
+/// Brings the database to [`NEWEST`]; does nothing if it is there. Makes a missing SQLite file and its folder.
 pub async fn migrate(url: &str) -> Result<(), MigrateError> {
     match Database::of(url)? {
         Database::Postgres(options) => {
@@ -51,6 +51,9 @@ pub async fn migrate(url: &str) -> Result<(), MigrateError> {
             pool.close().await;
         }
         Database::Sqlite(options) => {
+            if let Some(folder) = options.get_filename().parent() {
+                std::fs::create_dir_all(folder).map_err(MigrateError::Lock)?;
+            }
             let _lock = lock(options.get_filename()).await?;
             let options = sqlite::durable(options).create_if_missing(true);
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;

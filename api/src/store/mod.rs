@@ -11,12 +11,16 @@
 //!   its row is locked in the order of user ids before anything else, so commits of one user are ordered, numbers are
 //!   dense, and writers cannot deadlock.
 
+mod accounts;
+mod audit;
 #[cfg(test)]
 mod contract;
 mod error;
 mod lists;
 mod migrate;
 mod postgres;
+mod sessions;
+mod signing_keys;
 mod sql;
 #[expect(clippy::duplicate_mod, reason = "the files of `common/` are compiled once for each engine")]
 mod sqlite;
@@ -27,9 +31,13 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+pub use accounts::{Accounts, Credentials, NewAccount, Profile, ProfileChange};
+pub use audit::{Event, Origin};
 pub use error::StoreError;
 pub use lists::Lists;
 pub use migrate::{MigrateError, migrate};
+pub use sessions::{MOST_SESSIONS, NewSession, Refreshed, Session, Sessions};
+pub use signing_keys::SigningKeys;
 pub use todos::Todos;
 
 /// How the database is reached.
@@ -55,15 +63,36 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const SLOW_STATEMENT: Duration = Duration::from_millis(100);
 
 /// Everything the API keeps.
-pub trait Store: Health + Lists + Todos {}
+pub trait Store: Health + Accounts + Sessions + SigningKeys + Lists + Todos {}
 
-impl<T: Health + Lists + Todos> Store for T {}
+impl<T: Health + Accounts + Sessions + SigningKeys + Lists + Todos> Store for T {}
+
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// In use.
+    pub busy: u32,
+    /// Open and unused.
+    pub idle: u32,
+    /// The most there may be.
+    pub limit: u32,
+}
+
+impl Connections {
+    fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Self {
+        let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+        Self { busy: pool.size().saturating_sub(idle), idle, limit: pool.options().get_max_connections() }
+    }
+}
 
 /// Whether the database can do its work.
 #[async_trait]
 pub trait Health: std::fmt::Debug + Send + Sync {
     /// Whether the database answers and all migrations of this build are applied.
     async fn is_current(&self) -> Result<bool, StoreError>;
+
+    /// How many connections there are now.
+    fn connections(&self) -> Connections;
 
     /// Closes all connections; waits for those in use.
     async fn close(&self);

@@ -14,6 +14,10 @@ use crate::{auth::Caller, store::StoreError};
 pub(super) enum Entity {
     List,
     Todo,
+    /// The account itself.
+    User,
+    /// An internal topic: a session has ended.
+    Session,
 }
 
 /// What happened to it.
@@ -28,6 +32,8 @@ impl Entity {
         match self {
             Self::List => "list",
             Self::Todo => "todo",
+            Self::User => "user",
+            Self::Session => "session",
         }
     }
 }
@@ -89,6 +95,29 @@ pub(super) async fn append(
     sqlx::query(NUMBER_MEMBERS).bind(list).bind(1_i64).execute(&mut *connection).await?;
     sqlx::query(APPEND_MEMBERS)
         .bind(list)
+        .bind(entity.as_str())
+        .bind(id)
+        .bind(op.as_str())
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+const NUMBER_USER: &str = "UPDATE users SET change_seq = change_seq + 1 WHERE id = $1";
+const APPEND_USER: &str = "INSERT INTO changes (user_id, seq, entity, entity_id, op, at)
+    SELECT id, change_seq, $2, $3, $4, $5 FROM users WHERE id = $1";
+
+/// Appends a change that concerns one user, who is locked.
+pub(super) async fn append_for(
+    connection: &mut Connection,
+    user: Uuid,
+    (entity, id, op): (Entity, Uuid, Op),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(NUMBER_USER).bind(user).execute(&mut *connection).await?;
+    sqlx::query(APPEND_USER)
+        .bind(user)
         .bind(entity.as_str())
         .bind(id)
         .bind(op.as_str())

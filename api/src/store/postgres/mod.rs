@@ -11,6 +11,10 @@ macro_rules! words {
 
 #[path = "../common/access.rs"]
 mod access;
+#[path = "../common/accounts.rs"]
+mod accounts;
+#[path = "../common/audit.rs"]
+mod audit;
 #[path = "../common/changes.rs"]
 mod changes;
 mod fast;
@@ -23,6 +27,10 @@ mod places;
 #[path = "../common/rows.rs"]
 mod rows;
 mod search;
+#[path = "../common/sessions.rs"]
+mod sessions;
+#[path = "../common/signing_keys.rs"]
+mod signing_keys;
 #[path = "../common/todos.rs"]
 mod todos;
 
@@ -35,7 +43,8 @@ use sqlx::{
 
 use self::search::{page_text, word_query};
 use super::{
-    ACQUIRE_TIMEOUT, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings, StoreError, migrate,
+    ACQUIRE_TIMEOUT, Connections, Health, IDLE_TIMEOUT, MAX_LIFETIME, PING_AFTER_IDLE, SLOW_STATEMENT, Settings,
+    StoreError, migrate,
 };
 
 /// The connection that the files of `common/` are compiled against.
@@ -43,6 +52,8 @@ type Connection = PgConnection;
 /// A row of that connection.
 type Row = PgRow;
 
+/// Keeps rivals that change the signing keys apart until the transaction ends. The number is any that nothing else uses.
+const LOCK_KEYS: &str = "SELECT pg_advisory_xact_lock(7236914021)";
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
 const LOCK_MEMBERS: &str = "SELECT id FROM users
     WHERE id IN (SELECT m.user_id FROM list_members m JOIN list_members c ON c.list_id = m.list_id
@@ -100,6 +111,10 @@ impl Health for Engine {
     async fn is_current(&self) -> Result<bool, StoreError> {
         let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.pool).await?;
         Ok(applied >= migrate::NEWEST)
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of(&self.pool)
     }
 
     async fn close(&self) {

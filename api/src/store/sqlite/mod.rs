@@ -9,6 +9,10 @@ macro_rules! words {
 
 #[path = "../common/access.rs"]
 mod access;
+#[path = "../common/accounts.rs"]
+mod accounts;
+#[path = "../common/audit.rs"]
+mod audit;
 #[path = "../common/changes.rs"]
 mod changes;
 mod fast;
@@ -21,6 +25,10 @@ mod places;
 #[path = "../common/rows.rs"]
 mod rows;
 mod search;
+#[path = "../common/sessions.rs"]
+mod sessions;
+#[path = "../common/signing_keys.rs"]
+mod signing_keys;
 #[path = "../common/todos.rs"]
 mod todos;
 
@@ -34,7 +42,7 @@ use sqlx::{
 };
 
 use self::search::{page_text, word_query};
-use super::{ACQUIRE_TIMEOUT, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
+use super::{ACQUIRE_TIMEOUT, Connections, Health, SLOW_STATEMENT, Settings, StoreError, migrate};
 
 /// The connection that the files of `common/` are compiled against.
 type Connection = SqliteConnection;
@@ -42,6 +50,7 @@ type Connection = SqliteConnection;
 type Row = SqliteRow;
 
 // The transaction holds the lock of the whole database already.
+const LOCK_KEYS: &str = "SELECT 1";
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1";
 const LOCK_MEMBERS: &str = "SELECT DISTINCT m.user_id FROM list_members m
     JOIN list_members c ON c.list_id = m.list_id WHERE m.list_id IN ($1, $2) AND c.user_id = $3 ORDER BY m.user_id";
@@ -101,6 +110,10 @@ impl Health for Engine {
     async fn is_current(&self) -> Result<bool, StoreError> {
         let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.readers).await?;
         Ok(applied >= migrate::NEWEST)
+    }
+
+    fn connections(&self) -> Connections {
+        Connections::of(&self.readers)
     }
 
     async fn close(&self) {
