@@ -89,6 +89,7 @@ impl Application {
             metrics,
             readiness: Readiness::default(),
             request_timeout: config.server.request_timeout,
+            require_if_match: config.server.require_if_match,
         });
         match rotation::maintain(state.store.as_ref(), &auth.key_ring, &state.tokens, &Origin::own()).await {
             // A wrong ring does not become right by waiting; missing tables and a missing server can.

@@ -11,7 +11,7 @@ use axum::{
 };
 use todo_shared::problem::Code;
 
-use crate::{domain::page::Fingerprint, problem::ApiError};
+use crate::{domain::page::Fingerprint, problem::ApiError, state::AppState};
 
 /// The most entity tags of one request that are looked at.
 const MOST_TAGS: usize = 32;
@@ -101,7 +101,7 @@ pub enum IfMatch {
 
 impl IfMatch {
     /// Reads the field; `required` refuses a request without one (428).
-    pub fn read(headers: &HeaderMap, required: bool) -> Result<Self, ApiError> {
+    fn read(headers: &HeaderMap, required: bool) -> Result<Self, ApiError> {
         match read(headers, header::IF_MATCH) {
             Ok(None) if required => Err(ApiError::new(Code::PreconditionRequired)),
             Ok(None | Some(Tags::Any)) => Ok(Self::Any),
@@ -131,12 +131,21 @@ impl IfMatch {
     }
 }
 
+impl FromRequestParts<AppState> for IfMatch {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        Self::read(&parts.headers, state.require_if_match)
+    }
+}
+
 /// What the reader has already. As an extractor it never refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IfNoneMatch(Option<Tags>);
 
 impl IfNoneMatch {
-    fn read(headers: &HeaderMap) -> Self {
+    /// Reads the field.
+    pub fn read(headers: &HeaderMap) -> Self {
         Self(read(headers, header::IF_NONE_MATCH).unwrap_or_default())
     }
 

@@ -27,6 +27,8 @@ pub struct Parts {
     pub readiness: Readiness,
     /// How long a request may take.
     pub request_timeout: Duration,
+    /// Whether a write without `If-Match` is refused (428).
+    pub require_if_match: bool,
 }
 
 impl AppState {

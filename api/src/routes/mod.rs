@@ -3,14 +3,17 @@
 //! Handlers name their URL by a constant of [`path`] in their OpenAPI attribute, so that the document and the router
 //! cannot disagree.
 
+mod answer;
 mod auth;
 mod docs;
 mod health;
 mod keys;
+mod lists;
 mod me;
 mod problems;
 mod service;
 mod sessions;
+mod todos;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -122,6 +125,11 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(me::show, me::change, me::delete))
         .routes(routes!(sessions::index, sessions::end_others))
         .routes(routes!(sessions::end))
+        .routes(routes!(lists::index, lists::create))
+        .routes(routes!(lists::show, lists::change, lists::delete))
+        .routes(routes!(todos::index, todos::create))
+        .routes(routes!(todos::show, todos::change, todos::delete))
+        .routes(routes!(todos::restore))
 }
 
 /// The router, with what every request passes.
