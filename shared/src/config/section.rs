@@ -56,6 +56,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A key that may be absent, where an empty string is a value like any other.
+    pub fn present<T: Setting>(&self, key: &'static str) -> Option<Option<T>> {
+        self.entry(key).map_or(Some(None), |entry| self.convert(key, &entry.located).map(Some))
+    }
+
     /// A key whose text is read by `FromStr`; the error's text is shown.
     pub fn parsed<T: FromStr<Err: Display>>(&self, key: &'static str) -> Option<T> {
         self.required(key).and_then(|entry| self.parse(key, &entry.located))
@@ -114,6 +119,21 @@ impl<'a> Section<'a> {
             Some(_) => self.section(key, read).map(Some),
             None => Some(None),
         }
+    }
+
+    /// Tables by name (`[key.name]`), in the order of their names. Absent is empty.
+    pub fn named<T>(&self, key: &'static str, read: impl Fn(&str, &Section<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Some(entry) = self.entry(key) else { return Some(Vec::new()) };
+        let Value::Table(tables) = &entry.located.value else {
+            return self.mistyped(key, &entry.located, "tables with names");
+        };
+        let read_item = |(name, item): (&'a String, &'a Entry)| match &item.located.value {
+            Value::Table(table) => {
+                self.inner(table, &item.key, &format!("{key}.{name}")).read(|section| read(name, section))
+            }
+            _ => self.mistyped(key, &item.located, "a table"),
+        };
+        all(tables.entries.iter().map(read_item))
     }
 
     /// A list of tables (`[[key]]`). Absent is empty.
