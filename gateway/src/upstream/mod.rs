@@ -48,6 +48,7 @@ pub struct UpstreamRule {
 pub struct Endpoint {
     /// Where it listens.
     pub address: SocketAddr,
+    label: String,
     healthy: AtomicBool,
     gauge: IntGauge,
 }
@@ -55,7 +56,12 @@ pub struct Endpoint {
 impl Endpoint {
     fn new(address: SocketAddr, gauge: IntGauge) -> Self {
         gauge.set(1);
-        Self { address, healthy: AtomicBool::new(true), gauge }
+        Self { address, label: address.to_string(), healthy: AtomicBool::new(true), gauge }
+    }
+
+    /// The address as a metric's label.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// Whether checks find it well.

@@ -1,0 +1,111 @@
+//! The immutable snapshot that a request works with, and what outlives it.
+//!
+//! A reload compiles a new [`Runtime`] and swaps it whole: a request keeps the one it began with, so that no request
+//! ever sees half of two configurations. State that must survive the swap is [`Shared`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::{
+    config::Config,
+    observe::{access_log::AccessLog, metrics::Metrics},
+    request::route::{Route, RouteTable},
+    upstream::{Registry, Upstream},
+};
+
+/// A compiled configuration.
+#[derive(Debug)]
+pub struct Runtime {
+    /// What it was compiled from.
+    pub config: Config,
+    /// Routes, ready to be matched.
+    pub routes: RouteTable,
+    /// Every upstream.
+    pub upstreams: Vec<Arc<Upstream>>,
+}
+
+impl Runtime {
+    fn compile(config: Config, registry: &Registry, metrics: &Metrics) -> Self {
+        let upstreams = registry.build(config.upstreams.clone(), metrics);
+        let route = |rule: &crate::request::route::RouteRule| {
+            // The reader of the routes has checked that the upstream is there.
+            let upstream = upstreams.iter().find(|upstream| upstream.rule.name == rule.upstream)?;
+            Some(Arc::new(Route { rule: rule.clone(), upstream: Arc::clone(upstream) }))
+        };
+        let routes = RouteTable::new(config.routes.iter().filter_map(route).collect());
+        Self { config, routes, upstreams }
+    }
+}
+
+/// What outlives a configuration.
+#[derive(Debug)]
+pub struct Shared {
+    runtime: ArcSwap<Runtime>,
+    /// Tells background tasks that the runtime was swapped.
+    swapped: watch::Sender<()>,
+    registry: Registry,
+    draining: AtomicBool,
+    /// Counters.
+    pub metrics: Metrics,
+    /// One line a request.
+    pub access_log: AccessLog,
+}
+
+impl Shared {
+    /// Starts with this configuration.
+    pub fn new(config: Config, metrics: Metrics, access_log: AccessLog) -> Self {
+        let registry = Registry::default();
+        let runtime = Runtime::compile(config, &registry, &metrics);
+        let shared = Self {
+            runtime: ArcSwap::from_pointee(runtime),
+            swapped: watch::Sender::new(()),
+            registry,
+            draining: AtomicBool::new(false),
+            metrics,
+            access_log,
+        };
+        shared.note_success();
+        shared
+    }
+
+    /// The snapshot in force.
+    pub fn runtime(&self) -> Arc<Runtime> {
+        self.runtime.load_full()
+    }
+
+    /// Puts another configuration in force, whole.
+    pub fn swap(&self, config: Config) {
+        let runtime = Runtime::compile(config, &self.registry, &self.metrics);
+        self.runtime.store(Arc::new(runtime));
+        self.swapped.send_replace(());
+        self.note_success();
+    }
+
+    /// A receiver that learns of every swap.
+    pub fn swaps(&self) -> watch::Receiver<()> {
+        self.swapped.subscribe()
+    }
+
+    /// From now on the gateway is not ready.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the gateway is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    fn note_success(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.metrics.reload_success_time.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    }
+}
