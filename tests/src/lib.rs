@@ -10,6 +10,8 @@
 
 pub mod api;
 pub mod client;
+pub mod generated;
+pub mod origin;
 pub mod ports;
 pub mod postgres;
 pub mod process;

@@ -165,11 +165,12 @@ fn settings(https: u16, http: u16, admin: u16, folder: &Path, upstreams: &[u16])
         [admin]
         listen = "127.0.0.1:{admin}"
         [tls]
-        local_ca = "{tls}"
+        directory = "{tls}"
         [log]
         format = "json"
-        [[upstreams]]
-        name = "api"
+        [access_log]
+        format = "json"
+        [upstreams.api]
         addresses = [{addresses}]
         "#,
         tls = folder.join("tls").display(),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::config::Tier;
+use crate::{config::Tier, environment::Environment};
 
 /// One key of a tier's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,23 +62,36 @@ fn assignment(text: &str) -> Option<(&str, &str)> {
     is_name.then(|| (name, value.trim()))
 }
 
-/// The tier's part of an `.env` example: every key that a variable can set, with its comment.
-pub fn env_example(tier: &Tier, effective: &dyn Fn(&Key) -> Option<String>) -> String {
+/// What the comment of a key says that an environment cannot start without.
+const REQUIRED: &str = "Required in staging and production";
+
+/// The tier's part of an environment's `.env` example: every key that a variable can set, with its comment.
+///
+/// What the environment's overlay sets is the default shown. A key that the environment requires stands without the
+/// sign of a comment, for the reader to fill in; everything else is commented out, so that the file used as it is
+/// changes nothing.
+pub fn env_example(tier: &Tier, environment: Environment) -> String {
+    let overlay = keys(tier.overlay(environment));
     let mut text = String::new();
     for key in keys(tier.defaults).into_iter().filter(|key| !key.in_list) {
         for line in &key.comment {
             let _ = writeln!(text, "# {line}");
         }
         let variable = format!("{}{}", tier.variable_prefix(), key.path.replace('.', "__").to_uppercase());
-        let value = effective(&key);
-        let sign = if value.is_some() { "" } else { "#" };
-        let _ = writeln!(text, "{sign}{variable}={}\n", value.unwrap_or_else(|| variable_form(&key.value)));
+        let shown = overlay.iter().find(|set| set.path == key.path).unwrap_or(&key);
+        let required =
+            environment != Environment::Development && key.comment.iter().any(|line| line.contains(REQUIRED));
+        let _ = if required {
+            writeln!(text, "{variable}=\n")
+        } else {
+            writeln!(text, "#{variable}={}\n", variable_form(&shown.value))
+        };
     }
     text
 }
 
 /// How a TOML value is written in an environment variable: strings without quotes, lists separated by commas.
-pub fn variable_form(value: &str) -> String {
+fn variable_form(value: &str) -> String {
     let inner = value.trim().trim_start_matches('[').trim_end_matches(']');
     inner
         .split(',')

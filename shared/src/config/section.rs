@@ -149,6 +149,19 @@ impl<'a> Section<'a> {
         all(items.iter().map(read_item))
     }
 
+    /// Tables with names of the operator's own (`[key.name]`), in the order of their names. Absent is empty.
+    pub fn named<T>(&self, key: &'static str, read: impl Fn(&str, &Section<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Some(entry) = self.entry(key) else { return Some(Vec::new()) };
+        let Value::Table(names) = &entry.located.value else {
+            return self.mistyped(key, &entry.located, "tables with names");
+        };
+        let outer = self.inner(names, &entry.key, key);
+        all(names.entries.iter().map(|(name, entry)| match &entry.located.value {
+            Value::Table(table) => outer.inner(table, &entry.key, name).read(|section| read(name, section)),
+            _ => self.mistyped(key, &entry.located, "a table"),
+        }))
+    }
+
     /// Notes a mistake of meaning at the key's place, or at the section's where the key is absent.
     pub fn complain(&self, key: &'static str, message: impl Into<String>, help: Option<&str>) {
         let place = self.table.entries.get(key).map(|entry| &entry.located.place).or(self.place);

@@ -135,6 +135,25 @@ fn values_are_read_by_type() {
     assert_eq!(f64::read(Raw::Variable("nan")), None);
 }
 
+#[test]
+fn named_tables_merge_by_name_and_are_strict_inside() {
+    let tier = Tier { name: "sample", defaults: "[upstreams.api]\nsize = 1\nother = 2\n", overlays: [""; 3] };
+    let read = |root: &Section<'_>, _| {
+        root.named("upstreams", |name, section| {
+            let (size, other) = (section.get::<u8>("size"), section.get::<u8>("other"));
+            Some((name.to_owned(), size?, other?))
+        })
+    };
+    let load = |variables: &[(&str, &str)]| {
+        load(&tier, &ConfigArgs::default(), &variables, read).map_err(|report| report.to_string())
+    };
+    assert_eq!(load(&[("TODO_SAMPLE__UPSTREAMS__API__SIZE", "7")]), Ok(vec![("api".to_owned(), 7, 2)]));
+    let report =
+        load(&[("TODO_SAMPLE__UPSTREAMS__API__SIZ", "7"), ("TODO_SAMPLE__UPSTREAMS__NEW", "7")]).expect_err("invalid");
+    assert!(report.contains("unknown key `upstreams.api.siz`") && report.contains("did you mean `size`?"), "{report}");
+    assert!(report.contains("`upstreams`: expected a table, found this value"), "{report}");
+}
+
 proptest! {
     /// For any subset of layers that sets a key, the value of the highest one is read.
     #[test]
