@@ -26,7 +26,7 @@ use todo_shared::{problem::Code, request_id};
 
 use crate::{
     failure,
-    observe::record::Record,
+    observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
     request::{self, context::Context, forward},
     runtime::Shared,
@@ -136,10 +136,13 @@ impl ProxyHttp for Proxy {
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
+        if let Some(piece) = body {
+            context.problem.read(piece);
+        }
         if !end_of_stream && context.time_left().is_some_and(|left| left.is_zero()) {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
@@ -158,6 +161,7 @@ impl ProxyHttp for Proxy {
         if answer.status.is_informational() {
             return Ok(());
         }
+        context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
         context.responses().apply(answer, context.over_tls())
     }
@@ -165,6 +169,8 @@ impl ProxyHttp for Proxy {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
         let code = context.failure.or_else(|| failure::code_of(error, context.body_is_whole));
         let unanswered = session.response_written().is_none();
+        // What is left of the request may never come, or may not be what it seems.
+        session.set_keepalive(None);
         let status = match code {
             Some(code) => {
                 context.reason = Some(code.as_str());

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    observe::{access_log::AccessLog, metrics::Metrics},
+    observe::{access_log::AccessLog, metrics::{LISTENERS, Metrics}},
     request::route::{Route, RouteTable},
     upstream::{Registry, Upstream},
 };
@@ -92,6 +92,11 @@ impl Shared {
     /// A receiver that learns of every swap.
     pub fn swaps(&self) -> watch::Receiver<()> {
         self.swapped.subscribe()
+    }
+
+    /// Connections of clients that are open, on every listener.
+    pub fn open_connections(&self) -> i64 {
+        LISTENERS.iter().map(|listener| self.metrics.connections_open.with_label_values(&[*listener]).get()).sum()
     }
 
     /// From now on the gateway is not ready.

@@ -3,4 +3,5 @@
 
 pub mod access_log;
 pub mod metrics;
+pub mod problem_code;
 pub mod record;

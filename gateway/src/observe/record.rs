@@ -54,7 +54,7 @@ pub struct RequestRecord {
     pub user: Option<String>,
     /// The status; 0 where there was no answer.
     pub status: u16,
-    /// The why-code of what the gateway refused or failed itself.
+    /// The why-code of a refusal or failure, whichever tier said it.
     pub reason: Option<&'static str>,
     /// Octets of the request's body.
     pub bytes_in: u64,
@@ -70,7 +70,7 @@ pub struct RequestRecord {
     pub upstream: Option<SocketAddr>,
     /// Reserved for the cache.
     pub cache: Option<&'static str>,
-    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    /// `http/1.0`, `http/1.1` or `h2`, as in ALPN.
     pub protocol: &'static str,
     /// `TLSv1.2` or `TLSv1.3`.
     pub tls_version: Option<&'static str>,
@@ -238,7 +238,7 @@ pub(crate) mod tests {
             upstream_duration: Some(Duration::from_micros(1200)),
             upstream: Some(SocketAddr::from(([127, 0, 0, 1], 8000))),
             cache: None,
-            protocol: "HTTP/2",
+            protocol: "h2",
             tls_version: Some("TLSv1.3"),
             tls_resumed: Some(false),
         }
@@ -261,7 +261,7 @@ pub(crate) mod tests {
                 "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "client": "127.0.0.1", "method": "GET",
                 "host": "localhost:8443", "path": "/v1/todos", "query": "limit=5&q=*", "route": "api", "user": null,
                 "status": 200, "reason": null, "bytes_in": 0, "bytes_out": 12, "duration_us": 1500,
-                "upstream_us": 1200, "upstream": "127.0.0.1:8000", "cache": null, "protocol": "HTTP/2",
+                "upstream_us": 1200, "upstream": "127.0.0.1:8000", "cache": null, "protocol": "h2",
                 "tls_version": "TLSv1.3", "tls_resumed": false
             })
         );

@@ -18,6 +18,7 @@ use todo_shared::{
 use crate::{
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
+        problem_code::ProblemReader,
         record::{RequestRecord, redact_query},
     },
     request::route::Route,
@@ -53,6 +54,8 @@ pub struct Context {
     pub upstream_ended: Option<Instant>,
     /// The why-code of what the gateway answered itself.
     pub reason: Option<&'static str>,
+    /// The problem document that the API sent, if it is one.
+    pub problem: ProblemReader,
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
@@ -98,6 +101,7 @@ impl Context {
             upstream: None,
             upstream_ended: None,
             reason: None,
+            problem: ProblemReader::default(),
             failure: None,
             body_received: 0,
             body_is_whole: false,
@@ -177,7 +181,7 @@ impl Context {
             route,
             user: None,
             status,
-            reason: self.reason,
+            reason: self.reason.or_else(|| self.problem.code().map(Code::as_str)),
             bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
             duration,
@@ -193,9 +197,9 @@ impl Context {
 
 const fn protocol_name(version: Version) -> &'static str {
     match version {
-        Version::HTTP_2 => "HTTP/2",
-        Version::HTTP_10 => "HTTP/1.0",
-        _ => "HTTP/1.1",
+        Version::HTTP_2 => "h2",
+        Version::HTTP_10 => "http/1.0",
+        _ => "http/1.1",
     }
 }
 

@@ -3,7 +3,7 @@
 //! A check opens its own connection, because an idle one from the pool would say nothing about whether new ones are
 //! accepted. It asks for a path that answers 200 when the API wants traffic (`/readyz`), and reads the status line only.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -61,7 +61,7 @@ impl Streak {
 }
 
 /// Checks every address of these upstreams until it is dropped.
-pub async fn watch(upstreams: &[Arc<Upstream>]) {
+pub async fn watch(upstreams: &[Arc<Upstream>]) -> Infallible {
     let mut checks = JoinSet::new();
     for upstream in upstreams {
         for endpoint in upstream.endpoints() {
@@ -70,7 +70,7 @@ pub async fn watch(upstreams: &[Arc<Upstream>]) {
     }
     // The tasks never end by themselves; dropping the set ends them.
     while checks.join_next().await.is_some() {}
-    std::future::pending::<()>().await;
+    std::future::pending().await
 }
 
 async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {

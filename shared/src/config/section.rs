@@ -121,21 +121,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Tables by name (`[key.name]`), in the order of their names. Absent is empty.
-    pub fn named<T>(&self, key: &'static str, read: impl Fn(&str, &Section<'a>) -> Option<T>) -> Option<Vec<T>> {
-        let Some(entry) = self.entry(key) else { return Some(Vec::new()) };
-        let Value::Table(tables) = &entry.located.value else {
-            return self.mistyped(key, &entry.located, "tables with names");
-        };
-        let read_item = |(name, item): (&'a String, &'a Entry)| match &item.located.value {
-            Value::Table(table) => {
-                self.inner(table, &item.key, &format!("{key}.{name}")).read(|section| read(name, section))
-            }
-            _ => self.mistyped(key, &item.located, "a table"),
-        };
-        all(tables.entries.iter().map(read_item))
-    }
-
     /// A list of tables (`[[key]]`). Absent is empty.
     pub fn tables<T>(&self, key: &'static str, read: impl Fn(&Section<'a>) -> Option<T>) -> Option<Vec<T>> {
         let Some(entry) = self.entry(key) else { return Some(Vec::new()) };

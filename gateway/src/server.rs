@@ -1,0 +1,173 @@
+//! The process: everything is checked and bound first, then Pingora runs it, then it drains and ends.
+//!
+//! Pingora's own ways are worked around in two places. It tries a taken port thirty times, a second each, and then panics:
+//! ports are tried here first. And its grace period sleeps in full, even when nothing is left to wait for: so it runs on a
+//! thread of its own, and the process ends as soon as the last connection has.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use pingora::server::{
+    ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf,
+};
+use pingora::services::background::background_service;
+use todo_shared::{cli::ConfigArgs, config::Report, telemetry};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::broadcast::error::RecvError,
+};
+
+use crate::{
+    config::{self, Config},
+    control::Control,
+    observe::{access_log::AccessLog, metrics::Metrics},
+    runtime::Shared,
+};
+
+/// Idle connections that are kept to all upstreams together.
+const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
+
+/// How often a stop looks whether the last connection has ended.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+/// Why the gateway did not start: one sentence for the person who started it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has mistakes.
+    #[error("{0}")]
+    Config(#[from] Report),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The key that names it.
+        key: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The access log cannot be written.
+    #[error("cannot open the access log ({output}): {source}")]
+    AccessLog {
+        /// What is configured.
+        output: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Two metrics have one name.
+    #[error("cannot set up the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Checks everything that can be checked without running.
+///
+/// # Errors
+/// A [`Report`] of every mistake.
+pub fn check(arguments: &ConfigArgs) -> Result<Config, Report> {
+    config::load(arguments)
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// [`StartError`] where it cannot start.
+pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
+    let config = config::load(&arguments)?;
+    telemetry::init(config.log.format, &config.log.level);
+    let (listen, admin, server) = (config.listen, config.admin.listen, config.server.clone());
+    try_address("listen.https", listen.https)?;
+    if let Some(http) = listen.http {
+        try_address("listen.http", http)?;
+    }
+    let admin = try_address("admin.listen", admin)?;
+
+    let shared = Arc::new(share(config)?);
+    let mut pingora = Server::new_with_opt_and_conf(None, conf(&server));
+    pingora.bootstrap();
+    let control = Control::new(Arc::clone(&shared), arguments, admin);
+    pingora.add_service(background_service("control", control));
+    // edge
+
+    let mut phases = pingora.watch_execution_phase();
+    let stop = Stop { shared: Arc::clone(&shared) };
+    thread::spawn(move || pingora.run(RunArgs { shutdown_signal: Box::new(stop) }));
+    tracing::info!(https = %listen.https, http = listen.http.map(tracing::field::display), admin = %admin_text(&shared), "running");
+    while !matches!(
+        phases.blocking_recv(),
+        Ok(ExecutionPhase::GracefulTerminate | ExecutionPhase::Terminated) | Err(RecvError::Closed)
+    ) {}
+    drain(&shared, server.drain_timeout);
+    shared.access_log.stop();
+    Ok(())
+}
+
+fn admin_text(shared: &Shared) -> SocketAddr {
+    shared.runtime().config.admin.listen
+}
+
+fn share(config: Config) -> Result<Shared, StartError> {
+    let metrics = Metrics::new()?;
+    let settings = &config.access_log;
+    let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
+        .map_err(|source| StartError::AccessLog { output: format!("{:?}", settings.output), source })?;
+    Ok(Shared::new(config, metrics, access_log))
+}
+
+/// Binds an address, so that a taken port is known before anything runs.
+fn try_address(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source })
+}
+
+fn conf(server: &config::Server) -> ServerConf {
+    ServerConf {
+        threads: server.threads,
+        upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
+        // Longer than the drain, which ends the process.
+        grace_period_seconds: Some(server.drain_timeout.as_secs().saturating_add(60)),
+        ..ServerConf::default()
+    }
+}
+
+/// SIGTERM and SIGINT stop the gateway the same way: nobody who presses Ctrl-C wants requests cut.
+struct Stop {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        match (terminate, interrupt) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            // A process that cannot be stopped must not run.
+            (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "signals cannot be received; stopping"),
+        }
+        tracing::info!("stopping: no new connections, requests in flight are finished");
+        self.shared.drain();
+        ShutdownSignal::GracefulTerminate
+    }
+}
+
+/// Waits until the last connection has ended, or for the time that a stop may take.
+fn drain(shared: &Shared, longest: Duration) {
+    let deadline = Instant::now() + longest;
+    while shared.open_connections() > 0 {
+        if Instant::now() >= deadline {
+            tracing::warn!(open = shared.open_connections(), "stopped before every connection had ended");
+            return;
+        }
+        thread::sleep(DRAIN_STEP);
+    }
+    tracing::info!("stopped");
+}
