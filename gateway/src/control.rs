@@ -29,8 +29,12 @@ impl Control {
         // Answers to the end: whoever watches a stopping gateway wants to see it.
         let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
             Ok(listener) => {
-                todo_shared::admin::serve(listener, Arc::new(Admin::new(Arc::clone(&self.shared))), std::future::pending())
-                    .await
+                todo_shared::admin::serve(
+                    listener,
+                    Arc::new(Admin::new(Arc::clone(&self.shared))),
+                    std::future::pending(),
+                )
+                .await
             }
             Err(error) => Err(error),
         };

@@ -39,6 +39,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_box_returns, reason = "Pingora makes its errors boxed")]
     fn error(source: ErrorSource, kind: ErrorType) -> Box<Error> {
         Error::create(kind, source, None, None)
     }

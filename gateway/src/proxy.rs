@@ -11,7 +11,10 @@
 //! logging                metrics and the access log                    observe/
 //! ```
 
-use std::{sync::Arc, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -46,6 +49,7 @@ impl Proxy {
 }
 
 /// Stops a request in the middle with this code.
+#[expect(clippy::unnecessary_box_returns, reason = "the filters return boxed errors")]
 fn stop(context: &mut Context, code: Code, source: ErrorSource) -> Box<Error> {
     context.failure = Some(code);
     Error::create(ErrorType::Custom(code.as_str()), source, None, None)

@@ -16,7 +16,10 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    observe::{access_log::AccessLog, metrics::{LISTENERS, Metrics}},
+    observe::{
+        access_log::AccessLog,
+        metrics::{LISTENERS, Metrics},
+    },
     request::route::{Route, RouteTable},
     upstream::{Registry, Upstream},
 };

@@ -9,7 +9,11 @@ pub(super) fn read(section: &Section<'_>, environment: Environment) -> Option<Tr
     let on_untrusted = section.parsed("on_untrusted");
     let trusted = trusted?;
     if trusted.is_empty() {
-        section.complain("trusted", "no host is served", Some("write the names clients use, such as \"todo.example.org\""));
+        section.complain(
+            "trusted",
+            "no host is served",
+            Some("write the names clients use, such as \"todo.example.org\""),
+        );
     }
     if environment == Environment::Production && trusted.iter().any(HostPattern::is_wildcard) {
         let help = "write the names clients use; `*.example.org` covers a whole domain";

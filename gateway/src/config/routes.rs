@@ -26,7 +26,8 @@ pub(super) fn read_all(
     if rules.is_empty() {
         root.complain("routes", "there is no route, so every request would be 404", None);
     }
-    let repeated = rules.iter().enumerate().find(|(at, rule)| rules.iter().take(*at).any(|other| other.name == rule.name));
+    let repeated =
+        rules.iter().enumerate().find(|(at, rule)| rules.iter().take(*at).any(|other| other.name == rule.name));
     if let Some((_, rule)) = repeated {
         root.complain("routes", format!("two routes are called `{}`", rule.name), None);
     }
@@ -47,7 +48,8 @@ fn read(section: &Section<'_>, base: Option<&Headers>, upstreams: Option<&[Arc<s
     let headers = section.optional_section("headers", headers::read);
 
     let (name, paths, methods, upstream) = (name?, paths?, methods?, upstream?);
-    let is_label = !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
+    let is_label =
+        !name.is_empty() && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'));
     if !is_label || name == NO_ROUTE {
         section.complain("name", format!("use letters, digits, `-` and `_`; `{NO_ROUTE}` is taken"), None);
     }

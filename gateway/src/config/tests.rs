@@ -104,7 +104,9 @@ fn each_section_refuses_values_without_meaning() {
 
 /// A route with this text in it, beside an upstream that is there.
 fn route(text: &str) -> String {
-    format!("[[routes]]\nname = \"r\"\nmethods = [\"GET\"]\nupstream = \"api\"\ntimeout = \"1s\"\nmax_body = \"0B\"\n{text}\n")
+    format!(
+        "[[routes]]\nname = \"r\"\nmethods = [\"GET\"]\nupstream = \"api\"\ntimeout = \"1s\"\nmax_body = \"0B\"\n{text}\n"
+    )
 }
 
 #[test]
@@ -118,7 +120,10 @@ fn routes_are_checked_alone_and_together() {
         (route("paths = [\"/\"]").replace("\"api\"", "\"apo\""), "there is no upstream `apo`"),
         (route("paths = [\"/\"]").replace("\"r\"", "\"none\""), "`none` is taken"),
         (route("paths = [\"/\"]").repeat(2), "two routes are called `r`"),
-        (route("paths = [\"/\"]") + &route("paths = [\"/\"]").replace("\"r\"", "\"s\""), "routes `r` and `s` both take GET /"),
+        (
+            route("paths = [\"/\"]") + &route("paths = [\"/\"]").replace("\"r\"", "\"s\""),
+            "routes `r` and `s` both take GET /",
+        ),
         (route("paths = [\"/\"]\n[routes.headers]\nframe_options = \"no\""), "is not one of DENY"),
     ] {
         let report = mistakes(&text);
@@ -138,7 +143,8 @@ fn a_routes_headers_stand_above_the_general_ones_and_empty_leaves_a_field_alone(
 
 #[test]
 fn variables_stand_above_files_and_reach_upstreams_by_name() {
-    let variables = [("TODO_GATEWAY__UPSTREAMS__API__ADDRESSES", "127.0.0.1:1,127.0.0.1:2"), ("TODO_GATEWAY__LISTEN__HTTP", "")];
+    let variables =
+        [("TODO_GATEWAY__UPSTREAMS__API__ADDRESSES", "127.0.0.1:1,127.0.0.1:2"), ("TODO_GATEWAY__LISTEN__HTTP", "")];
     let config = load_text(Environment::Development, "listen.http = \"127.0.0.1:9\"", &variables).expect("good");
     assert_eq!(config.upstreams[0].addresses.len(), 2);
     assert_eq!(config.listen.http, None);
@@ -147,7 +153,8 @@ fn variables_stand_above_files_and_reach_upstreams_by_name() {
 #[test]
 fn keys_read_at_start_up_are_named_when_they_change() {
     let load = |text| load_text(Environment::Development, text, &[]).expect("good");
-    let (before, after) = (load(""), load("listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nhosts.trusted = [\"a\"]"));
+    let (before, after) =
+        (load(""), load("listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nhosts.trusted = [\"a\"]"));
     assert_eq!(before.needs_restart(&before), [""; 0]);
     assert_eq!(before.needs_restart(&after), ["listen.https", "admin.listen"]);
 }

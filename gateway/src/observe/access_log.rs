@@ -5,13 +5,13 @@
 //! it can be rotated by renaming.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::{self, BufWriter, Write},
     path::PathBuf,
     str::FromStr,
     sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    thread::JoinHandle,
-    time::Duration,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -50,7 +50,7 @@ impl Output {
     fn open(&self) -> io::Result<Box<dyn Write + Send>> {
         Ok(match self {
             Self::Stdout => Box::new(io::stdout()),
-            Self::File(path) => Box::new(OpenOptions::new().append(true).create(true).open(path).map(File::from)?),
+            Self::File(path) => Box::new(OpenOptions::new().append(true).create(true).open(path)?),
         })
     }
 }
@@ -88,7 +88,7 @@ impl AccessLog {
     ) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
         let lost = dropped.clone();
-        let writer = std::thread::Builder::new()
+        let writer = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write_all(&messages, sink, &reopen, format, &lost))?;
         Ok(Self { queue, dropped, writer: Mutex::new(Some(writer)) })
@@ -109,10 +109,20 @@ impl AccessLog {
     /// Writes what is queued, and stops.
     pub fn stop(&self) {
         let (done, finished) = sync_channel(1);
-        if self.queue.send(Message::Stop(done)).is_ok() && finished.recv_timeout(LONGEST_FLUSH).is_ok() {
-            if let Some(writer) = self.writer.lock().take() {
-                let _ = writer.join();
+        let deadline = Instant::now() + LONGEST_FLUSH;
+        let mut message = Message::Stop(done);
+        while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
+            if Instant::now() >= deadline {
+                return;
             }
+            message = back;
+            thread::sleep(Duration::from_millis(5));
+        }
+        let stopped = finished.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok();
+        if let Some(writer) = self.writer.lock().take()
+            && stopped
+        {
+            let _ = writer.join();
         }
     }
 }
@@ -146,7 +156,9 @@ fn write_all(
                 let _ = sink.flush();
                 match reopen() {
                     Ok(fresh) => sink = BufWriter::new(fresh),
-                    Err(error) => tracing::error!(%error, "the access log cannot be opened again; the old file is kept"),
+                    Err(error) => {
+                        tracing::error!(%error, "the access log cannot be opened again; the old file is kept");
+                    }
                 }
             }
             Message::Stop(done) => {

@@ -176,12 +176,17 @@ mod tests {
         let metrics = Metrics::new().expect("distinct names");
         metrics.requests.with_label_values(&["api", "GET", "2xx"]).inc();
         let names: Vec<_> = metrics.registry.gather().iter().map(|family| family.name().to_owned()).collect();
-        assert!(names.contains(&"gateway_build_info".to_owned()) && names.contains(&"gateway_requests_total".to_owned()));
+        assert!(
+            names.contains(&"gateway_build_info".to_owned()) && names.contains(&"gateway_requests_total".to_owned())
+        );
     }
 
     #[test]
     fn labels_come_from_closed_sets() {
         assert_eq!(method_label(&Method::from_bytes(b"BREW").expect("token")), "other");
-        assert_eq!([99, 100, 204, 304, 499, 503, 999].map(status_class), ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]);
+        assert_eq!(
+            [99, 100, 204, 304, 499, 503, 999].map(status_class),
+            ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]
+        );
     }
 }

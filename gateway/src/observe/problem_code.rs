@@ -25,7 +25,8 @@ struct Document<'a> {
 impl ProblemReader {
     /// Begins with the head of an answer.
     pub fn begin(answer: &ResponseHeader) -> Self {
-        let is_problem = answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == problem::CONTENT_TYPE);
+        let is_problem =
+            answer.headers.get(http::header::CONTENT_TYPE).is_some_and(|kind| kind == problem::CONTENT_TYPE);
         Self((is_problem && answer.status.as_u16() >= 400).then(Vec::new))
     }
 
@@ -56,7 +57,9 @@ mod tests {
         let mut answer = ResponseHeader::build(status, None).expect("answer");
         answer.insert_header("content-type", media_type).expect("field");
         let mut reader = ProblemReader::begin(&answer);
-        pieces.iter().for_each(|piece| reader.read(&Bytes::copy_from_slice(piece)));
+        for piece in pieces {
+            reader.read(&Bytes::copy_from_slice(piece));
+        }
         reader.code()
     }
 

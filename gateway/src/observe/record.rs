@@ -222,7 +222,9 @@ pub(crate) mod tests {
         RequestRecord {
             time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_123_456),
             request_id: RequestId::accept(b"id-1").expect("id"),
-            trace_id: TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").expect("trace").trace_id(),
+            trace_id: TraceParent::parse(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+                .expect("trace")
+                .trace_id(),
             client: IpAddr::from([127, 0, 0, 1]),
             method: "GET".to_owned(),
             host: "localhost:8443".to_owned(),

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn the_walk_stops_at_anything_malformed() {
-        for bad in ["", "unknown", "_hidden", "1.2.3", "1.2.3.4:x", "[::1", "[::1]x", "\u{e9}", "1.2.3.4:", "1.2.3.4:99999"] {
+        for bad in
+            ["", "unknown", "_hidden", "1.2.3", "1.2.3.4:x", "[::1", "[::1]x", "\u{e9}", "1.2.3.4:", "1.2.3.4:99999"]
+        {
             let value = format!("203.0.113.9, {bad}, 10.1.1.1");
             assert_eq!(x_forwarded_for("10.0.0.1", &[&value]), "10.1.1.1", "{bad:?}");
         }

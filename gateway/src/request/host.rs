@@ -166,7 +166,9 @@ impl FromStr for HostPattern {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || {
-            format!("`{text}` is not a host: write `example.org`, `*.example.org` or `[::1]`, alone or with `:8443` or `:*`")
+            format!(
+                "`{text}` is not a host: write `example.org`, `*.example.org` or `[::1]`, alone or with `:8443` or `:*`"
+            )
         };
         let (host, port) = split(text).ok_or_else(wrong)?;
         let port = match port {
@@ -278,7 +280,8 @@ mod tests {
     #[test]
     fn names_match_without_regard_to_case_and_nothing_else() {
         assert!(trusts("example.org", "EXAMPLE.org"));
-        for host in ["example.org.", "xexample.org", "example.orgx", "a.example.org", "example", "example.org.evil.net"] {
+        for host in ["example.org.", "xexample.org", "example.orgx", "a.example.org", "example", "example.org.evil.net"]
+        {
             assert!(!trusts("example.org", host), "{host}");
         }
     }
@@ -303,7 +306,8 @@ mod tests {
     #[test]
     fn malformed_is_told_from_untrusted() {
         let hosts = trusted(&["h"]);
-        let malformed = ["", "h:", "h:x", "h:65536", "h:+1", "u@h", "h/", "[::1", "::1", "h h", "[::1]x", "a..b", "[::1]:"];
+        let malformed =
+            ["", "h:", "h:x", "h:65536", "h:+1", "u@h", "h/", "[::1", "::1", "h h", "[::1]x", "a..b", "[::1]:"];
         for host in malformed {
             assert_eq!(hosts.check(Some(host), None), Err(HostRefusal::Malformed), "{host:?}");
         }

@@ -47,7 +47,9 @@ impl FromStr for PathPattern {
             Ok(same) if same == whole && !path.contains('*') && !(is_prefix && path.ends_with('/')) => {
                 Ok(Self { path: path.into(), is_prefix })
             }
-            _ => Err(format!("`{text}` is not a path: write `/health` for one path, `/v1/*` for `/v1` and all below it")),
+            _ => {
+                Err(format!("`{text}` is not a path: write `/health` for one path, `/v1/*` for `/v1` and all below it"))
+            }
         }
     }
 }
@@ -82,7 +84,9 @@ impl FromStr for RouteMethod {
             "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => {
                 text.parse().map(Self).map_err(|_| "is not a method".to_owned())
             }
-            _ => Err(format!("`{text}` is no method that a route takes: use GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")),
+            _ => Err(format!(
+                "`{text}` is no method that a route takes: use GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+            )),
         }
     }
 }

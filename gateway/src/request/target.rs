@@ -13,17 +13,16 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// `None` for what is neither form, such as `*`.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        let (authority, rest) = match text.strip_prefix('/') {
-            Some(_) => (None, text),
-            None => {
-                let (scheme, rest) = text.split_once("://")?;
-                if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
-                    return None;
-                }
-                let end = rest.find(['/', '?']).unwrap_or(rest.len());
-                let (authority, rest) = rest.split_at_checked(end)?;
-                (Some(authority), rest)
+        let (authority, rest) = if text.starts_with('/') {
+            (None, text)
+        } else {
+            let (scheme, rest) = text.split_once("://")?;
+            if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
+                return None;
             }
+            let end = rest.find(['/', '?']).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(end)?;
+            (Some(authority), rest)
         };
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         // The absolute form may leave out the path of the root (RFC 9112 section 3.2.2).

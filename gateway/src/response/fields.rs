@@ -38,8 +38,7 @@ const REFERRER_POLICIES: &[&str] = &[
     "unsafe-url",
 ];
 
-const OPENER_POLICIES: &[&str] =
-    &["same-origin", "same-origin-allow-popups", "noopener-allow-popups", "unsafe-none"];
+const OPENER_POLICIES: &[&str] = &["same-origin", "same-origin-allow-popups", "noopener-allow-popups", "unsafe-none"];
 
 /// A year, in seconds: what the preload lists of browsers ask for.
 const YEAR: u64 = 31_536_000;
@@ -219,18 +218,33 @@ mod tests {
     #[test]
     fn transport_security() {
         let field = Field::StrictTransportSecurity;
-        good(field, &["max-age=0", "max-age=31536000; includeSubDomains", "max-age=63072000; includeSubDomains; preload"]);
-        bad(field, &["", "max-age", "max-age=x", "max-age=-1", "includeSubDomains", "max-age=1; max-age=2", "max-age=1;"]);
-        bad(field, &["max-age=1; includeSubdomain", "max-age=1; includeSubDomains; preload", "max-age=63072000; preload"]);
+        good(
+            field,
+            &["max-age=0", "max-age=31536000; includeSubDomains", "max-age=63072000; includeSubDomains; preload"],
+        );
+        bad(
+            field,
+            &["", "max-age", "max-age=x", "max-age=-1", "includeSubDomains", "max-age=1; max-age=2", "max-age=1;"],
+        );
+        bad(
+            field,
+            &["max-age=1; includeSubdomain", "max-age=1; includeSubDomains; preload", "max-age=63072000; preload"],
+        );
     }
 
     #[test]
     fn content_security() {
         let field = Field::ContentSecurityPolicy;
-        good(field, &["default-src 'none'; frame-ancestors 'none'", "script-src 'self' https://a.example 'sha256-abc='"]);
+        good(
+            field,
+            &["default-src 'none'; frame-ancestors 'none'", "script-src 'self' https://a.example 'sha256-abc='"],
+        );
         good(field, &["upgrade-insecure-requests; img-src data: https:", "sandbox allow-scripts"]);
         bad(field, &["", ";", "default-src", "default-src none", "default-src self", "defualt-src 'none'"]);
-        bad(field, &["img-src 'none' 'self'", "img-src 'slef'", "img-src 'self", "img-src 'self'; img-src *", "img-src a,b"]);
+        bad(
+            field,
+            &["img-src 'none' 'self'", "img-src 'slef'", "img-src 'self", "img-src 'self'; img-src *", "img-src a,b"],
+        );
     }
 
     #[test]
@@ -251,7 +265,10 @@ mod tests {
     fn permissions() {
         let field = Field::PermissionsPolicy;
         good(field, &["camera=()", "camera=(), geolocation=(self \"https://a.example\"), fullscreen=*"]);
-        bad(field, &["", "camera", "camera=", "camera 'none'", "Camera=()", "camera=(), camera=*", "camera=(none)", "a=(),"]);
+        bad(
+            field,
+            &["", "camera", "camera=", "camera 'none'", "Camera=()", "camera=(), camera=*", "camera=(none)", "a=(),"],
+        );
     }
 
     proptest! {

@@ -111,7 +111,6 @@ fn remove_telltales(answer: &mut ResponseHeader) {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -145,8 +145,11 @@ fn peer(rule: &UpstreamRule, address: SocketAddr) -> HttpPeer {
 /// The state of every address, across reloads.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<(Arc<str>, SocketAddr), Arc<Endpoint>>>,
+    endpoints: Mutex<HashMap<EndpointKey, Arc<Endpoint>>>,
 }
+
+/// An upstream's name and one of its addresses.
+type EndpointKey = (Arc<str>, SocketAddr);
 
 impl Registry {
     /// Upstreams by these rules; the state of addresses that were there before is kept, that of others is dropped.
