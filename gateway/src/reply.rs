@@ -121,6 +121,10 @@ pub async fn send(session: &mut Session, context: &mut Context, reply: &Reply) -
     answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
     context.responses().apply(&mut answer, context.over_tls())?;
 
+    // What is left of the request's body is not waited for: the connection ends with the answer.
+    if !session.is_body_done() {
+        session.set_keepalive(None);
+    }
     let bodiless = body.is_empty() || session.req_header().method == Method::HEAD;
     session.write_response_header(Box::new(answer), bodiless).await?;
     if !bodiless {

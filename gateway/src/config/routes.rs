@@ -12,7 +12,8 @@ use crate::{
     observe::metrics::NO_ROUTE,
     request::{
         host::HostPattern,
-        route::{self, Methods, PathPattern, RouteMethod, RouteRule},
+        pattern::{Methods, PathPattern, RouteMethod},
+        route::{self, RouteRule},
     },
 };
 

@@ -1,11 +1,13 @@
 //! What is found out about a request, step by step, before it goes anywhere. Each step is one file; [`admit`] is their
 //! order.
 
+pub mod authority;
 pub mod client_address;
 pub mod context;
 pub mod forward;
 pub mod host;
 pub mod path;
+pub mod pattern;
 pub mod route;
 mod target;
 
@@ -16,8 +18,9 @@ use pingora::{http::RequestHeader, proxy::Session};
 use todo_shared::problem::Code;
 
 use self::{
+    authority::Authority,
     context::Context,
-    host::{Authority, HostRefusal, OnUntrusted},
+    host::{HostRefusal, OnUntrusted},
     route::{Match, Route},
     target::Target,
 };

@@ -5,91 +5,19 @@
 //! answer is 405 with what they take, and never a less specific route, so that a method is not let through by accident.
 //! The order is made once, when the configuration is loaded; a request walks it from the top.
 
-use std::{cmp::Reverse, collections::BTreeSet, str::FromStr, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::BTreeSet, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method};
 
 use crate::{
-    request::host::{Authority, HostPattern},
+    request::{
+        authority::Authority,
+        host::HostPattern,
+        pattern::{Methods, PathPattern},
+    },
     response::ResponsePolicy,
     upstream::Upstream,
 };
-
-/// What a path of a request is compared with: `/health` exactly, `/v1/*` for `/v1` and all below it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PathPattern {
-    /// Without the trailing `/*`; empty for `/*`.
-    path: Box<str>,
-    is_prefix: bool,
-}
-
-impl PathPattern {
-    fn matches(&self, path: &str) -> bool {
-        if !self.is_prefix {
-            return path == &*self.path;
-        }
-        path.strip_prefix(&*self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    }
-
-    /// The pattern as it is written.
-    pub fn text(&self) -> String {
-        format!("{}{}", self.path, if self.is_prefix { "/*" } else { "" })
-    }
-}
-
-impl FromStr for PathPattern {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (path, is_prefix) = text.strip_suffix("/*").map_or((text, false), |path| (path, true));
-        let whole = if path.is_empty() && is_prefix { "/" } else { path };
-        match crate::request::path::normalise(whole) {
-            Ok(same) if same == whole && !path.contains('*') && !(is_prefix && path.ends_with('/')) => {
-                Ok(Self { path: path.into(), is_prefix })
-            }
-            _ => {
-                Err(format!("`{text}` is not a path: write `/health` for one path, `/v1/*` for `/v1` and all below it"))
-            }
-        }
-    }
-}
-
-/// The methods a route takes. `GET` brings `HEAD` along (RFC 9110 section 9.3.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Methods(Vec<Method>);
-
-impl Methods {
-    /// These methods, and `HEAD` with `GET`.
-    pub fn new(mut methods: Vec<Method>) -> Self {
-        if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
-            methods.push(Method::HEAD);
-        }
-        Self(methods)
-    }
-
-    fn contains(&self, method: &Method) -> bool {
-        self.0.contains(method)
-    }
-}
-
-/// A method that a route can take. `CONNECT` and `TRACE` are never forwarded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteMethod(pub Method);
-
-impl FromStr for RouteMethod {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => {
-                text.parse().map(Self).map_err(|_| "is not a method".to_owned())
-            }
-            _ => Err(format!(
-                "`{text}` is no method that a route takes: use GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-            )),
-        }
-    }
-}
 
 /// A route as the configuration describes it.
 #[derive(Debug, Clone)]
@@ -308,16 +236,6 @@ mod tests {
         ])
         .expect("a conflict");
         assert_eq!(conflict.to_string(), "routes `one` and `two` both take HEAD /b/*");
-    }
-
-    #[test]
-    fn nonsense_is_no_path_pattern() {
-        for text in ["", "v1", "*", "/v1*", "/a/*/b", "//", "/a/../b", "/%61", "/a//*", "/a?b"] {
-            assert!(text.parse::<PathPattern>().is_err(), "{text}");
-        }
-        for text in ["/", "/*", "/a", "/a/", "/a/*"] {
-            assert_eq!(text.parse::<PathPattern>().map(|pattern| pattern.text()), Ok(text.to_owned()));
-        }
     }
 
     proptest! {

@@ -1,6 +1,13 @@
 //! The proxy between a TLS client and an origin of the test's own: what the origin receives, and what the client is told
 //! when the origin misbehaves.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code stops at the first surprise"
+)]
+
 mod harness;
 
 use std::time::Duration;
