@@ -4,9 +4,11 @@
 //! order. The configuration in force is [`runtime::Runtime`].
 
 pub mod admin;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod edge;
 pub mod failure;
 pub mod observe;
 pub mod proxy;
@@ -16,4 +18,5 @@ pub mod request;
 pub mod response;
 pub mod runtime;
 pub mod server;
+pub mod surroundings;
 pub mod upstream;

@@ -19,10 +19,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{
-    config::{self, Config},
-    runtime::Shared,
-};
+use crate::{config::Config, runtime::Shared, server};
 
 /// How long changes are gathered.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -56,10 +53,11 @@ pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
 }
 
 fn reload(shared: &Shared, arguments: &ConfigArgs) {
-    let result = match config::load(arguments) {
-        Ok(config) => {
+    let loaded = server::check(arguments);
+    let result = match loaded {
+        Ok((config, tls)) => {
             let keys = shared.runtime().config.needs_restart(&config);
-            shared.swap(config);
+            shared.swap(config, tls);
             shared.access_log.reopen();
             tracing::info!("the configuration was reloaded");
             if !keys.is_empty() {
@@ -67,8 +65,8 @@ fn reload(shared: &Shared, arguments: &ConfigArgs) {
             }
             "succeeded"
         }
-        Err(report) => {
-            tracing::error!("the configuration was not reloaded, the old one stays in force:\n{report}");
+        Err(error) => {
+            tracing::error!("the configuration was not reloaded, the old one stays in force:\n{error}");
             "failed"
         }
     };

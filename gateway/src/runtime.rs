@@ -12,10 +12,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use crate::{
     config::Config,
+    edge::{HeadLimits, Settings},
     observe::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
@@ -29,6 +31,8 @@ use crate::{
 pub struct Runtime {
     /// What it was compiled from.
     pub config: Config,
+    /// The edge's part.
+    pub edge: Arc<Settings>,
     /// Routes, ready to be matched.
     pub routes: RouteTable,
     /// Every upstream.
@@ -36,7 +40,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    fn compile(config: Config, registry: &Registry, metrics: &Metrics) -> Self {
+    fn compile(config: Config, tls: Arc<ServerConfig>, registry: &Registry, metrics: &Metrics) -> Self {
         let upstreams = registry.build(config.upstreams.clone(), metrics);
         let route = |rule: &crate::request::route::RouteRule| {
             // The reader of the routes has checked that the upstream is there.
@@ -44,7 +48,17 @@ impl Runtime {
             Some(Arc::new(Route { rule: rule.clone(), upstream: Arc::clone(upstream) }))
         };
         let routes = RouteTable::new(config.routes.iter().filter_map(route).collect());
-        Self { config, routes, upstreams }
+        let bounds = &config.connections;
+        let edge = Arc::new(Settings {
+            tls,
+            handshake_timeout: bounds.handshake_timeout,
+            idle_timeout: bounds.idle_timeout,
+            head_timeout: bounds.head_timeout,
+            max_connections: bounds.max,
+            max_connections_per_address: bounds.max_per_address,
+            head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
+        });
+        Self { config, edge, routes, upstreams }
     }
 }
 
@@ -64,9 +78,9 @@ pub struct Shared {
 
 impl Shared {
     /// Starts with this configuration.
-    pub fn new(config: Config, metrics: Metrics, access_log: AccessLog) -> Self {
+    pub fn new(config: Config, tls: Arc<ServerConfig>, metrics: Metrics, access_log: AccessLog) -> Self {
         let registry = Registry::default();
-        let runtime = Runtime::compile(config, &registry, &metrics);
+        let runtime = Runtime::compile(config, tls, &registry, &metrics);
         let shared = Self {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
@@ -85,8 +99,8 @@ impl Shared {
     }
 
     /// Puts another configuration in force, whole.
-    pub fn swap(&self, config: Config) {
-        let runtime = Runtime::compile(config, &self.registry, &self.metrics);
+    pub fn swap(&self, config: Config, tls: Arc<ServerConfig>) {
+        let runtime = Runtime::compile(config, tls, &self.registry, &self.metrics);
         self.runtime.store(Arc::new(runtime));
         self.swapped.send_replace(());
         self.note_success();

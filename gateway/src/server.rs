@@ -13,10 +13,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use pingora::server::{
-    ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf,
+use pingora::{
+    proxy::http_proxy,
+    server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
+    services::{background::background_service, listening::Service},
 };
-use pingora::services::background::background_service;
+use rustls::ServerConfig;
 use todo_shared::{cli::ConfigArgs, config::Report, telemetry};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,10 +26,14 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Config},
+    certificates,
+    config::{self, Config, Listen},
     control::Control,
+    edge::Edge,
     observe::{access_log::AccessLog, metrics::Metrics},
+    proxy::Proxy,
     runtime::Shared,
+    surroundings::Gateway,
 };
 
 /// Idle connections that are kept to all upstreams together.
@@ -60,17 +66,22 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// A certificate cannot be served.
+    #[error("{0}")]
+    Certificates(String),
     /// Two metrics have one name.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
 
-/// Checks everything that can be checked without running.
+/// Reads the configuration and the certificates it names: all that a start and a reload need, and what `check` checks.
 ///
 /// # Errors
-/// A [`Report`] of every mistake.
-pub fn check(arguments: &ConfigArgs) -> Result<Config, Report> {
-    config::load(arguments)
+/// [`StartError`] with every mistake.
+pub fn check(arguments: &ConfigArgs) -> Result<(Config, Arc<ServerConfig>), StartError> {
+    let config = config::load(arguments)?;
+    let tls = certificates::server_config(&config.tls).map_err(StartError::Certificates)?;
+    Ok((config, tls))
 }
 
 /// Runs the gateway until it is told to stop.
@@ -78,21 +89,22 @@ pub fn check(arguments: &ConfigArgs) -> Result<Config, Report> {
 /// # Errors
 /// [`StartError`] where it cannot start.
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
-    let config = config::load(&arguments)?;
+    let (config, tls) = check(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
     let (listen, admin, server) = (config.listen, config.admin.listen, config.server.clone());
+    let idle_timeout = config.connections.idle_timeout;
     try_address("listen.https", listen.https)?;
     if let Some(http) = listen.http {
         try_address("listen.http", http)?;
     }
     let admin = try_address("admin.listen", admin)?;
 
-    let shared = Arc::new(share(config)?);
+    let shared = Arc::new(share(config, tls)?);
     let mut pingora = Server::new_with_opt_and_conf(None, conf(&server));
     pingora.bootstrap();
     let control = Control::new(Arc::clone(&shared), arguments, admin);
     pingora.add_service(background_service("control", control));
-    // edge
+    pingora.add_service(edge_service(&shared, &pingora.configuration, listen, idle_timeout));
 
     let mut phases = pingora.watch_execution_phase();
     let stop = Stop { shared: Arc::clone(&shared) };
@@ -111,12 +123,23 @@ fn admin_text(shared: &Shared) -> SocketAddr {
     shared.runtime().config.admin.listen
 }
 
-fn share(config: Config) -> Result<Shared, StartError> {
+fn share(config: Config, tls: Arc<ServerConfig>) -> Result<Shared, StartError> {
     let metrics = Metrics::new()?;
     let settings = &config.access_log;
     let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
         .map_err(|source| StartError::AccessLog { output: format!("{:?}", settings.output), source })?;
-    Ok(Shared::new(config, metrics, access_log))
+    Ok(Shared::new(config, tls, metrics, access_log))
+}
+
+/// The listeners: one service for both, because each service has threads of its own.
+fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>, listen: Listen, idle: Duration) -> Service<Edge<Proxy>> {
+    let proxy = http_proxy(conf, Proxy::new(Arc::clone(shared)));
+    let gateway = Gateway::new(Arc::clone(shared), listen.http);
+    let mut service = Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle));
+    for address in std::iter::once(listen.https).chain(listen.http) {
+        service.add_tcp(&address.to_string());
+    }
+    service
 }
 
 /// Binds an address, so that a taken port is known before anything runs.

@@ -136,6 +136,8 @@ impl Config {
             ("server.threads", self.server.threads != other.server.threads),
             ("listen.https", self.listen.https != other.listen.https),
             ("listen.http", self.listen.http != other.listen.http),
+            // HTTP/1 takes a new one at once; HTTP/2 has one for good.
+            ("connections.idle_timeout", self.connections.idle_timeout != other.connections.idle_timeout),
             ("log.format", self.log.format != other.log.format),
             ("log.level", self.log.level != other.log.level),
             ("access_log.format", self.access_log.format != other.access_log.format),

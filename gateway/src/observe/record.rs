@@ -72,7 +72,7 @@ pub struct RequestRecord {
     pub cache: Option<&'static str>,
     /// `http/1.0`, `http/1.1` or `h2`, as in ALPN.
     pub protocol: &'static str,
-    /// `TLSv1.2` or `TLSv1.3`.
+    /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,
     /// Whether the TLS session was resumed.
     pub tls_resumed: Option<bool>,
@@ -92,6 +92,13 @@ pub struct ConnectionRecord {
     pub reason: &'static str,
     /// The status of the raw answer, where there was one.
     pub status: Option<u16>,
+    /// The request id of that answer.
+    #[serde(serialize_with = "optional_text")]
+    pub request_id: Option<RequestId>,
+    /// What was wrong with the head, in our words.
+    pub detail: Option<&'static str>,
+    /// Octets of a head that had arrived.
+    pub bytes_in: u64,
 }
 
 /// How lines are written.
@@ -170,7 +177,11 @@ impl fmt::Display for Record {
             }
             Self::Connection(record) => {
                 let time = humantime::format_rfc3339_millis(record.time);
-                write!(out, "{time} connection {} from {} closed: {}", record.listener, record.client, record.reason)
+                write!(out, "{time} {} connection from {}: {}", record.listener, record.client, record.reason)?;
+                if let (Some(detail), Some(id)) = (record.detail, &record.request_id) {
+                    write!(out, " ({detail}) id={id}")?;
+                }
+                Ok(())
             }
         }
     }
@@ -196,6 +207,11 @@ fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::
 
 fn text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+#[expect(clippy::ref_option, reason = "the signature is serde's")]
+fn optional_text<S: Serializer>(value: &Option<RequestId>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(RequestId::as_str).serialize(serializer)
 }
 
 fn whole_microseconds(duration: Duration) -> u64 {
@@ -241,7 +257,7 @@ pub(crate) mod tests {
             upstream: Some(SocketAddr::from(([127, 0, 0, 1], 8000))),
             cache: None,
             protocol: "h2",
-            tls_version: Some("TLSv1.3"),
+            tls_version: Some("1.3"),
             tls_resumed: Some(false),
         }
     }
@@ -264,7 +280,7 @@ pub(crate) mod tests {
                 "host": "localhost:8443", "path": "/v1/todos", "query": "limit=5&q=*", "route": "api", "user": null,
                 "status": 200, "reason": null, "bytes_in": 0, "bytes_out": 12, "duration_us": 1500,
                 "upstream_us": 1200, "upstream": "127.0.0.1:8000", "cache": null, "protocol": "h2",
-                "tls_version": "TLSv1.3", "tls_resumed": false
+                "tls_version": "1.3", "tls_resumed": false
             })
         );
         let document = include_str!("../../../docs/access-log.md");
@@ -281,13 +297,17 @@ pub(crate) mod tests {
             listener: "https",
             reason: "handshake_timeout",
             status: None,
+            request_id: None,
+            detail: None,
+            bytes_in: 0,
         });
         assert_eq!(
             line(&record, Format::Json),
             "{\"v\":1,\"kind\":\"connection\",\"time\":\"1970-01-01T00:00:00.000000Z\",\"client\":\"192.0.2.1\",\
-             \"listener\":\"https\",\"reason\":\"handshake_timeout\",\"status\":null}\n"
+             \"listener\":\"https\",\"reason\":\"handshake_timeout\",\"status\":null,\"request_id\":null,\"detail\":null,\
+             \"bytes_in\":0}\n"
         );
-        assert!(line(&record, Format::Human).contains("closed: handshake_timeout"));
+        assert!(line(&record, Format::Human).contains("192.0.2.1: handshake_timeout"));
     }
 
     #[test]

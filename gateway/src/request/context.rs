@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Version;
-use pingora::{protocols::l4::socket::SocketAddr as PeerAddress, proxy::Session};
+use pingora::proxy::Session;
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -16,6 +16,7 @@ use todo_shared::{
 };
 
 use crate::{
+    edge::connection_info,
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
@@ -114,11 +115,9 @@ impl Context {
     pub fn identify(&mut self, session: &Session) {
         let head = session.req_header();
         self.version = head.version;
-        self.tls = tls_of(session);
-        let peer = match session.client_addr() {
-            Some(PeerAddress::Inet(address)) => address.ip(),
-            _ => self.client,
-        };
+        let connection = connection_info(session);
+        self.tls = connection.and_then(|info| info.tls.as_ref()).map(|tls| (tls.version, tls.resumed));
+        let peer = connection.map_or(self.client, |info| info.peer.ip());
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
         if rule.trusts(peer) {
@@ -201,11 +200,4 @@ const fn protocol_name(version: Version) -> &'static str {
         Version::HTTP_10 => "http/1.0",
         _ => "http/1.1",
     }
-}
-
-/// What the handshake agreed on.
-fn tls_of(session: &Session) -> Option<(TlsName, bool)> {
-    let digest = session.digest()?.ssl_digest.as_ref()?;
-    let version = if digest.version.contains('2') { "TLSv1.2" } else { "TLSv1.3" };
-    Some((version, false))
 }

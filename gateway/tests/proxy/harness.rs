@@ -1,10 +1,10 @@
 //! A TLS listener in front of the proxy, and an origin that says what it is told to.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::{
-    apps::ServerApp as _, listeners::tls::Acceptor, protocols::l4::stream::Stream as L4Stream, proxy::http_proxy,
+    apps::ServerApp as _, protocols::l4::stream::Stream as L4Stream, proxy::http_proxy,
     server::configuration::ServerConf,
 };
 use rustls::{
@@ -14,6 +14,7 @@ use rustls::{
 use tempfile::TempDir;
 use todo_gateway::{
     config::{self, Config},
+    edge::Edge,
     observe::{
         access_log::{AccessLog, Output},
         metrics::Metrics,
@@ -120,11 +121,11 @@ impl Gateway {
         let log = folder.path().join("access.log");
         let metrics = Metrics::new().expect("metrics");
         let access_log = AccessLog::start(Output::File(log.clone()), Format::Json, metrics.access_log_dropped.clone());
-        let shared = Arc::new(Shared::new(config, metrics, access_log.expect("log")));
-        let proxy = Arc::new(http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared))));
-
         let (server, client) = tls();
-        let acceptor = Arc::new(Acceptor::from_server_config(Arc::new(server)));
+        let shared = Arc::new(Shared::new(config, Arc::new(server), metrics, access_log.expect("log")));
+        let proxy = http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared)));
+        let surroundings = todo_gateway::surroundings::Gateway::new(Arc::clone(&shared), None);
+        let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings), Duration::from_mins(1)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
         let mut tasks = JoinSet::new();
@@ -133,17 +134,13 @@ impl Gateway {
             let mut connections = JoinSet::new();
             loop {
                 let (stream, peer) = listener.accept().await.expect("connection");
-                let (proxy, acceptor, stopped) = (Arc::clone(&proxy), Arc::clone(&acceptor), stopped.clone());
+                let (edge, stopped) = (Arc::clone(&edge), stopped.clone());
                 connections.spawn(async move {
                     let mut l4 = L4Stream::from(stream);
                     let digest = pingora::protocols::SocketDigest::from_raw_fd(std::os::fd::AsRawFd::as_raw_fd(&l4));
                     digest.peer_addr.set(Some(peer.into())).expect("unset");
                     pingora::protocols::GetSocketDigest::set_socket_digest(&mut l4, digest);
-                    let Ok(tls) = acceptor.tls_handshake(l4).await else { return };
-                    let mut next = proxy.process_new(Box::new(tls), &stopped).await;
-                    while let Some(stream) = next {
-                        next = proxy.process_new(stream, &stopped).await;
-                    }
+                    edge.process_new(Box::new(l4), &stopped).await;
                 });
             }
         });

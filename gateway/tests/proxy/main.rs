@@ -164,7 +164,7 @@ async fn the_code_of_the_apis_problem_is_in_the_log() {
         (&lines[0]["reason"], &lines[0]["status"], &lines[0]["route"]),
         (&"token_missing".into(), &401.into(), &"api".into())
     );
-    assert_eq!((&lines[0]["protocol"], &lines[0]["tls_version"]), (&"http/1.1".into(), &"TLSv1.3".into()));
+    assert_eq!((&lines[0]["protocol"], &lines[0]["tls_version"]), (&"http/1.1".into(), &"1.3".into()));
 }
 
 #[tokio::test]
