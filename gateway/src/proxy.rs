@@ -172,7 +172,7 @@ impl ProxyHttp for Proxy {
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
         let code = context.failure.or_else(|| failure::code_of(error, context.body_is_whole));
-        let unanswered = session.response_written().is_none();
+        let unanswered = !reply::has_begun(session);
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
         let status = match code {

@@ -4,7 +4,7 @@
 //! holds a word of the request. There are two forms: [`send`] for a session, [`raw`] for a connection that was refused
 //! before there was one.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -13,6 +13,8 @@ use todo_shared::{
     problem::{self, Code, Problem},
     request_id::{self, RequestId},
 };
+
+use tokio::time::timeout;
 
 use crate::{request::context::Context, response::ResponsePolicy};
 
@@ -99,6 +101,10 @@ impl Reply {
 /// The code of connections that are dropped for the host they ask for.
 const HOST_DROPPED: &str = "host_dropped";
 
+/// How much, in octets, and how long a stream is read on after an early answer.
+const MOST_DRAINED: usize = 1 << 20;
+const LONGEST_DRAIN: Duration = Duration::from_secs(1);
+
 /// When to come back after 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -130,7 +136,32 @@ pub async fn send(session: &mut Session, context: &mut Context, reply: &Reply) -
     if !bodiless {
         session.write_response_body(Some(Bytes::from(body)), true).await?;
     }
+    if session.is_http2() && !session.is_body_done() {
+        drain(session).await;
+    }
     Ok(())
+}
+
+/// Whether an answer has begun. An interim one (`100 Continue`) is none.
+pub fn has_begun(session: &Session) -> bool {
+    session.response_written().is_some_and(|answer| !answer.status.is_informational())
+}
+
+/// Reads on for a while after an answer that came before the whole request. Over HTTP/1 the gate does it.
+///
+/// HTTP/2 lets a server end its answer and then reset the stream with `NO_ERROR` (RFC 9113 section 8.1), and common
+/// clients (curl of Debian 12) lose the answer over it. Most stop sending by themselves once they have read it.
+async fn drain(session: &mut Session) {
+    let rest = async {
+        let mut drained = 0;
+        while drained < MOST_DRAINED {
+            match session.read_request_body().await {
+                Ok(Some(piece)) => drained += piece.len(),
+                Ok(None) | Err(_) => return,
+            }
+        }
+    };
+    let _ = timeout(LONGEST_DRAIN, rest).await;
 }
 
 /// The answer as the octets of a whole HTTP/1.1 message that closes its connection.

@@ -45,7 +45,7 @@ pub struct Context {
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
     pub tls: Option<(TlsName, bool)>,
-    /// The trusted host it asks for, as the API is told.
+    /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
     pub route: Option<Arc<Route>>,
@@ -150,7 +150,8 @@ impl Context {
     /// Counts the finished request, and writes it down.
     pub fn finish(&self, session: &Session, metrics: &Metrics) -> RequestRecord {
         let head = session.req_header();
-        let status = session.response_written().map_or(0, |answer| answer.status.as_u16());
+        let answer = session.response_written().filter(|answer| !answer.status.is_informational());
+        let status = answer.map_or(0, |answer| answer.status.as_u16());
         let duration = self.started.elapsed();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.rule.name));
         let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];

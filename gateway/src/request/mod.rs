@@ -47,6 +47,8 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     let named = head.uri.authority().map(|authority| authority.as_str().to_owned());
     let named = named.as_deref().or(target.authority);
     let hosts = &runtime.config.hosts;
+    // For the log, trusted or not.
+    context.host = named.or(field).and_then(Authority::parse).map(|host| host.to_string()).unwrap_or_default();
     if !context.over_tls() {
         return Err(redirect(&runtime, field.or(named), &target));
     }
@@ -55,8 +57,6 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
         (HostRefusal::Untrusted, OnUntrusted::Refuse) => Reply::refuse(Code::HostUntrusted),
         (HostRefusal::Untrusted, OnUntrusted::Drop) => Reply::Drop,
     })?;
-    context.host = authority.to_string();
-
     let path = path::normalise(target.path)
         .map_err(|refusal| Reply::refuse_with(Code::RequestMalformed, refusal.to_string()))?;
     let route = find_route(&runtime, &authority, &path, &head.method)?;
