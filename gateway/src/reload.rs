@@ -55,8 +55,8 @@ pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
 fn reload(shared: &Shared, arguments: &ConfigArgs) {
     let loaded = server::check(arguments);
     let result = match loaded {
-        Ok((config, tls)) => {
-            let keys = shared.runtime().config.needs_restart(&config);
+        Ok((mut config, tls)) => {
+            let keys = config.keep_started(&shared.started);
             shared.swap(config, tls);
             shared.access_log.reopen();
             tracing::info!("the configuration was reloaded");

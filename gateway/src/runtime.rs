@@ -70,6 +70,8 @@ pub struct Shared {
     swapped: watch::Sender<()>,
     registry: Registry,
     draining: AtomicBool,
+    /// What the process was started with: keys that need a restart keep these values.
+    pub started: Config,
     /// Counters.
     pub metrics: Metrics,
     /// One line a request.
@@ -80,12 +82,14 @@ impl Shared {
     /// Starts with this configuration.
     pub fn new(config: Config, tls: Arc<ServerConfig>, metrics: Metrics, access_log: AccessLog) -> Self {
         let registry = Registry::default();
+        let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
         let shared = Self {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
             registry,
             draining: AtomicBool::new(false),
+            started,
             metrics,
             access_log,
         };

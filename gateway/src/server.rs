@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     certificates,
-    config::{self, Config, Listen},
+    config::{self, Config},
     control::Control,
     edge::Edge,
     observe::{access_log::AccessLog, metrics::Metrics},
@@ -38,6 +38,9 @@ use crate::{
 
 /// Idle connections that are kept to all upstreams together.
 const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
+
+/// Longer than any drain, which is what ends the process.
+const LONGEST_GRACE: Duration = Duration::from_hours(24);
 
 /// How often a stop looks whether the last connection has ended.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
@@ -69,6 +72,9 @@ pub enum StartError {
     /// A certificate cannot be served.
     #[error("{0}")]
     Certificates(String),
+    /// Pingora gave up.
+    #[error("the server ended by itself; its log says why")]
+    Ended,
     /// Two metrics have one name.
     #[error("cannot set up the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -91,36 +97,34 @@ pub fn check(arguments: &ConfigArgs) -> Result<(Config, Arc<ServerConfig>), Star
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     let (config, tls) = check(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
-    let (listen, admin, server) = (config.listen, config.admin.listen, config.server.clone());
-    let idle_timeout = config.connections.idle_timeout;
+    let (listen, admin) = (config.listen, config.admin.listen);
     try_address("listen.https", listen.https)?;
     if let Some(http) = listen.http {
         try_address("listen.http", http)?;
     }
-    let admin = try_address("admin.listen", admin)?;
+    let admin_listener = try_address("admin.listen", admin)?;
 
     let shared = Arc::new(share(config, tls)?);
-    let mut pingora = Server::new_with_opt_and_conf(None, conf(&server));
+    let mut pingora = Server::new_with_opt_and_conf(None, conf(&shared.started));
     pingora.bootstrap();
-    let control = Control::new(Arc::clone(&shared), arguments, admin);
-    pingora.add_service(background_service("control", control));
-    pingora.add_service(edge_service(&shared, &pingora.configuration, listen, idle_timeout));
+    pingora.add_service(edge_service(&shared, &pingora.configuration));
+    pingora.add_service(background_service("control", Control::new(Arc::clone(&shared), arguments, admin_listener)));
 
     let mut phases = pingora.watch_execution_phase();
     let stop = Stop { shared: Arc::clone(&shared) };
     thread::spawn(move || pingora.run(RunArgs { shutdown_signal: Box::new(stop) }));
-    tracing::info!(https = %listen.https, http = listen.http.map(tracing::field::display), admin = %admin_text(&shared), "running");
-    while !matches!(
-        phases.blocking_recv(),
-        Ok(ExecutionPhase::GracefulTerminate | ExecutionPhase::Terminated) | Err(RecvError::Closed)
-    ) {}
-    drain(&shared, server.drain_timeout);
+    let http = listen.http.map(tracing::field::display);
+    tracing::info!(https = %listen.https, http, %admin, "running");
+    loop {
+        match phases.blocking_recv() {
+            Ok(ExecutionPhase::GracefulTerminate) => break,
+            Ok(ExecutionPhase::Terminated) | Err(RecvError::Closed) => return Err(StartError::Ended),
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+        }
+    }
+    drain(&shared);
     shared.access_log.stop();
     Ok(())
-}
-
-fn admin_text(shared: &Shared) -> SocketAddr {
-    shared.runtime().config.admin.listen
 }
 
 fn share(config: Config, tls: Arc<ServerConfig>) -> Result<Shared, StartError> {
@@ -132,7 +136,8 @@ fn share(config: Config, tls: Arc<ServerConfig>) -> Result<Shared, StartError> {
 }
 
 /// The listeners: one service for both, because each service has threads of its own.
-fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>, listen: Listen, idle: Duration) -> Service<Edge<Proxy>> {
+fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>) -> Service<Edge<Proxy>> {
+    let (listen, idle) = (shared.started.listen, shared.started.connections.idle_timeout);
     let proxy = http_proxy(conf, Proxy::new(Arc::clone(shared)));
     let gateway = Gateway::new(Arc::clone(shared), listen.http);
     let mut service = Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle));
@@ -147,12 +152,11 @@ fn try_address(key: &'static str, address: SocketAddr) -> Result<TcpListener, St
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source })
 }
 
-fn conf(server: &config::Server) -> ServerConf {
+fn conf(config: &Config) -> ServerConf {
     ServerConf {
-        threads: server.threads,
+        threads: config.server.threads,
         upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
-        // Longer than the drain, which ends the process.
-        grace_period_seconds: Some(server.drain_timeout.as_secs().saturating_add(60)),
+        grace_period_seconds: Some(LONGEST_GRACE.as_secs()),
         ..ServerConf::default()
     }
 }
@@ -183,8 +187,8 @@ impl ShutdownSignalWatch for Stop {
 }
 
 /// Waits until the last connection has ended, or for the time that a stop may take.
-fn drain(shared: &Shared, longest: Duration) {
-    let deadline = Instant::now() + longest;
+fn drain(shared: &Shared) {
+    let deadline = Instant::now() + shared.runtime().config.server.drain_timeout;
     while shared.open_connections() > 0 {
         if Instant::now() >= deadline {
             tracing::warn!(open = shared.open_connections(), "stopped before every connection had ended");

@@ -11,8 +11,15 @@ pub struct Listen {
     pub https: SocketAddr,
     /// Plain HTTP, which is only redirected.
     pub http: Option<SocketAddr>,
+    /// The port that redirects name, where it is not that of `https`.
+    redirect_port: Option<u16>,
+}
+
+impl Listen {
     /// The port that redirects name.
-    pub redirect_port: u16,
+    pub fn redirect_port(&self) -> u16 {
+        self.redirect_port.unwrap_or(self.https.port())
+    }
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
@@ -26,5 +33,5 @@ pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
     if http == Some(https) && https.port() != 0 {
         section.complain("http", "the same address as `https`", Some("give it another port, or leave it empty"));
     }
-    Some(Listen { https, http, redirect_port: redirect_port?.unwrap_or(https.port()) })
+    Some(Listen { https, http, redirect_port: redirect_port? })
 }

@@ -130,22 +130,34 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
 }
 
 impl Config {
-    /// The keys whose values differ and are read at start-up only.
-    pub fn needs_restart(&self, other: &Self) -> Vec<&'static str> {
-        let differs = [
-            ("server.threads", self.server.threads != other.server.threads),
-            ("listen.https", self.listen.https != other.listen.https),
-            ("listen.http", self.listen.http != other.listen.http),
-            // HTTP/1 takes a new one at once; HTTP/2 has one for good.
-            ("connections.idle_timeout", self.connections.idle_timeout != other.connections.idle_timeout),
-            ("log.format", self.log.format != other.log.format),
-            ("log.level", self.log.level != other.log.level),
-            ("access_log.format", self.access_log.format != other.access_log.format),
-            ("access_log.output", self.access_log.output != other.access_log.output),
-            ("admin.listen", self.admin != other.admin),
-            ("reload.watch", self.reload != other.reload),
-        ];
-        differs.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()
+    /// Puts back the values of keys that are read at start-up only, so that nothing is half applied; names those that
+    /// were changed.
+    pub fn keep_started(&mut self, started: &Self) -> Vec<&'static str> {
+        let mut keys = Vec::new();
+        keep(&mut keys, "server.threads", &mut self.server.threads, &started.server.threads);
+        keep(&mut keys, "listen.https", &mut self.listen.https, &started.listen.https);
+        keep(&mut keys, "listen.http", &mut self.listen.http, &started.listen.http);
+        // HTTP/1 could take a new one at once; HTTP/2 has one for good.
+        keep(
+            &mut keys,
+            "connections.idle_timeout",
+            &mut self.connections.idle_timeout,
+            &started.connections.idle_timeout,
+        );
+        keep(&mut keys, "log.format", &mut self.log.format, &started.log.format);
+        keep(&mut keys, "log.level", &mut self.log.level, &started.log.level);
+        keep(&mut keys, "access_log.format", &mut self.access_log.format, &started.access_log.format);
+        keep(&mut keys, "access_log.output", &mut self.access_log.output, &started.access_log.output);
+        keep(&mut keys, "admin.listen", &mut self.admin, &started.admin);
+        keep(&mut keys, "reload.watch", &mut self.reload, &started.reload);
+        keys
+    }
+}
+
+fn keep<T: PartialEq + Clone>(keys: &mut Vec<&'static str>, key: &'static str, value: &mut T, started: &T) {
+    if value != started {
+        keys.push(key);
+        value.clone_from(started);
     }
 }
 

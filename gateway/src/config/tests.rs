@@ -151,10 +151,14 @@ fn variables_stand_above_files_and_reach_upstreams_by_name() {
 }
 
 #[test]
-fn keys_read_at_start_up_are_named_when_they_change() {
+fn keys_read_at_start_up_are_named_and_not_applied() {
     let load = |text| load_text(Environment::Development, text, &[]).expect("good");
-    let (before, after) =
-        (load(""), load("listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nhosts.trusted = [\"a\"]"));
-    assert_eq!(before.needs_restart(&before), [""; 0]);
-    assert_eq!(before.needs_restart(&after), ["listen.https", "admin.listen"]);
+    let started = load("");
+    assert_eq!(load("").keep_started(&started), [""; 0]);
+    let mut changed =
+        load("listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nserver.drain_timeout = \"1s\"");
+    assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen"]);
+    assert_eq!((changed.listen, &changed.admin), (started.listen, &started.admin));
+    assert_eq!(changed.listen.redirect_port(), 8443);
+    assert_ne!(changed.server, started.server, "what can be applied is");
 }

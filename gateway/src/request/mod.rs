@@ -86,7 +86,7 @@ fn redirect(runtime: &Runtime, host: Option<&str>, target: &Target<'_>) -> Reply
         Ok(path) => path,
         Err(refusal) => return Reply::refuse_with(Code::RequestMalformed, refusal.to_string()),
     };
-    let port = match runtime.config.listen.redirect_port {
+    let port = match runtime.config.listen.redirect_port() {
         443 => String::new(),
         port => format!(":{port}"),
     };
