@@ -4,4 +4,5 @@
 pub mod access_log;
 pub mod metrics;
 pub mod problem_code;
+pub mod query;
 pub mod record;

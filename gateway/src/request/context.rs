@@ -20,7 +20,8 @@ use crate::{
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
-        record::{RequestRecord, redact_query},
+        query,
+        record::RequestRecord,
     },
     request::route::Route,
     response::ResponsePolicy,
@@ -177,7 +178,7 @@ impl Context {
             method: head.method.as_str().to_owned(),
             host: self.host.clone(),
             path: path.to_owned(),
-            query: redact_query(query, &self.runtime.config.access_log.safe_query),
+            query: query::redact(query, &self.runtime.config.access_log.safe_query),
             route,
             user: None,
             status,

@@ -150,6 +150,17 @@ async fn an_origin_that_is_late_is_504_and_a_client_that_is_late_is_408() {
 }
 
 #[tokio::test]
+async fn an_answer_that_dribbles_is_cut_at_the_end_of_its_time() {
+    let origin = Origin::dribbling().await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    let answer = gateway.ask(&format!("{GET}\r\n")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!((1..10).contains(&answer.body.len()), "{} octets came", answer.body.len());
+    let lines = gateway.access_log();
+    assert_eq!((&lines[0]["status"], &lines[0]["reason"]), (&200.into(), &"upstream_timeout".into()));
+}
+
+#[tokio::test]
 async fn the_code_of_the_apis_problem_is_in_the_log() {
     let body = r#"{"code":"token_missing"}"#;
     let answer = format!(
