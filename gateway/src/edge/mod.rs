@@ -13,6 +13,7 @@ mod head;
 mod http1;
 mod http2;
 mod stream;
+pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
