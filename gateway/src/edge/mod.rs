@@ -13,6 +13,7 @@ mod head;
 mod http1;
 mod http2;
 mod stream;
+pub mod tls;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -37,7 +38,7 @@ use crate::edge::{
 };
 
 /// The edge's part of a configuration snapshot; read anew for each connection and each request.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The TLS of the HTTPS endpoint.
     pub tls: Arc<ServerConfig>,
@@ -134,6 +135,8 @@ where
     pub fn new(mut proxy: HttpProxy<SV>, surroundings: Arc<dyn Surroundings>, http2_idle: Duration) -> Self {
         let mut options = HttpServerOptions::default();
         options.h2_idle_timeout = Some(http2_idle);
+        // Without it Pingora answers CONNECT by itself; with it the request filter refuses it as we refuse everything.
+        options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
         proxy.h2_options = Some(http2::options());
         Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default() }

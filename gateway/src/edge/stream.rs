@@ -34,6 +34,16 @@ pub enum Endpoint {
     Http,
 }
 
+impl Endpoint {
+    /// The name that logs and metric labels show.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+}
+
 /// The protocol that is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
