@@ -64,7 +64,15 @@ pub(super) fn read(section: &Section<'_>) -> Option<Connections> {
 
 /// A duration that is not zero: as a bound, zero would refuse everything.
 pub(super) fn positive(section: &Section<'_>, key: &'static str) -> Option<Duration> {
-    let duration: Duration = section.get(key)?;
+    more_than_zero(section, key, section.get(key)?)
+}
+
+/// A duration that has a default and is not zero.
+pub(super) fn positive_or(section: &Section<'_>, key: &'static str, default: Duration) -> Option<Duration> {
+    more_than_zero(section, key, section.get_or(key, default)?)
+}
+
+fn more_than_zero(section: &Section<'_>, key: &'static str, duration: Duration) -> Option<Duration> {
     if duration.is_zero() {
         section.complain(key, "has to be more than zero", None);
     }
