@@ -70,7 +70,9 @@ impl Todos for Engine {
 
     async fn create_todo(&self, caller: &Caller, new: &NewTodo, now: DateTime<Utc>) -> Result<Todo, StoreError> {
         let mut todo = new.todo(Uuid::now_v7(), now);
-        if let (None, Some(made)) = (new.place, fast::create(self, caller, &todo, new.list_id).await?) {
+        if new.place.is_none()
+            && let Some(made) = fast::create(self, caller, &todo, new.list_id).await?
+        {
             return Ok(made);
         }
         let mut transaction = self.begin().await?;
@@ -97,8 +99,9 @@ impl Todos for Engine {
         expected: &IfMatch,
         now: DateTime<Utc>,
     ) -> Result<Todo, StoreError> {
-        if let (false, Some(patched)) =
-            (patch.moves() || patch.is_empty(), fast::patch(self, caller, id, patch, expected, now).await?)
+        if !patch.moves()
+            && !patch.is_empty()
+            && let Some(patched) = fast::patch(self, caller, id, patch, expected, now).await?
         {
             return Ok(patched);
         }
