@@ -82,7 +82,7 @@ macro_rules! still_writable {
     };
 }
 
-const CREATE: &str = concat!(
+pub(super) const CREATE: &str = concat!(
     "WITH target AS (
         SELECT m.list_id FROM list_members m JOIN lists l ON l.id = m.list_id
         WHERE m.user_id = $1 AND m.role <> 'viewer' AND l.deleted_at IS NULL
@@ -146,7 +146,7 @@ macro_rules! new_recurrence {
     };
 }
 
-const PATCH: &str = concat!(
+pub(super) const PATCH: &str = concat!(
     "WITH ",
     writable_todo!(),
     ", ",
@@ -220,7 +220,7 @@ pub(super) async fn patch(
     Ok(row.as_ref().map(rows::todo).transpose()?)
 }
 
-const DELETE: &str = concat!(
+pub(super) const DELETE: &str = concat!(
     "WITH ",
     writable_todo!(),
     ", ",

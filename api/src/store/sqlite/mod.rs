@@ -22,6 +22,8 @@ mod lists;
 mod pages;
 #[path = "../common/places.rs"]
 mod places;
+#[cfg(test)]
+mod plans;
 #[path = "../common/rows.rs"]
 mod rows;
 mod search;
