@@ -56,6 +56,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A key that may be absent, where an empty string is a value like any other.
+    pub fn present<T: Setting>(&self, key: &'static str) -> Option<Option<T>> {
+        self.entry(key).map_or(Some(None), |entry| self.convert(key, &entry.located).map(Some))
+    }
+
     /// A key whose text is read by `FromStr`; the error's text is shown.
     pub fn parsed<T: FromStr<Err: Display>>(&self, key: &'static str) -> Option<T> {
         self.required(key).and_then(|entry| self.parse(key, &entry.located))

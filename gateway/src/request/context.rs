@@ -1,0 +1,205 @@
+//! What is known about one request while it is worked on.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::Version;
+use pingora::proxy::Session;
+use prometheus::IntGauge;
+use todo_shared::{
+    problem::Code,
+    request_id::{self, RequestId},
+    trace_context::{self, TraceParent},
+};
+
+use crate::{
+    edge::connection_info,
+    observe::{
+        metrics::{Metrics, NO_ROUTE, method_label, status_class},
+        problem_code::ProblemReader,
+        query,
+        record::RequestRecord,
+    },
+    request::route::Route,
+    response::ResponsePolicy,
+    runtime::{Runtime, Shared},
+    upstream::Endpoint,
+};
+
+/// One request.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration it works with, from beginning to end.
+    pub runtime: Arc<Runtime>,
+    /// When its head was whole.
+    started: Instant,
+    /// Its id.
+    pub request_id: RequestId,
+    /// Its place in a trace.
+    pub trace: TraceParent,
+    /// Who asks.
+    pub client: IpAddr,
+    /// The version the client speaks; Pingora's own is rewritten for h2.
+    pub version: Version,
+    /// TLS version and whether the session was resumed; `None` on the plain port.
+    pub tls: Option<(TlsName, bool)>,
+    /// The host it asks for, as the API is told once it is found trusted.
+    pub host: String,
+    /// Where it goes, once that is known.
+    pub route: Option<Arc<Route>>,
+    /// Who answers, once that is chosen, and since when.
+    pub upstream: Option<(Arc<Endpoint>, Instant)>,
+    /// When the last of the upstream's answer came.
+    pub upstream_ended: Option<Instant>,
+    /// The why-code of what the gateway answered itself.
+    pub reason: Option<&'static str>,
+    /// The problem document that the API sent, if it is one.
+    pub problem: ProblemReader,
+    /// Why the request was stopped in the middle, where a filter did that.
+    pub failure: Option<Code>,
+    /// Octets of the body so far.
+    pub body_received: u64,
+    /// Whether the body is whole.
+    pub body_is_whole: bool,
+    _in_flight: InFlight,
+}
+
+/// A version of TLS by its usual name.
+pub type TlsName = &'static str;
+
+/// Counts a request for as long as it is worked on, however it ends.
+#[derive(Debug)]
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Context {
+    /// The context of a request that has just arrived.
+    pub fn new(shared: &Shared) -> Self {
+        Self {
+            runtime: shared.runtime(),
+            started: Instant::now(),
+            request_id: RequestId::fresh(),
+            trace: TraceParent::fresh(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            version: Version::HTTP_11,
+            tls: None,
+            host: String::new(),
+            route: None,
+            upstream: None,
+            upstream_ended: None,
+            reason: None,
+            problem: ProblemReader::default(),
+            failure: None,
+            body_received: 0,
+            body_is_whole: false,
+            _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
+        }
+    }
+
+    /// Finds out who asks, and under which names this request goes. A request id and a trace are taken over from our
+    /// own proxies only: a stranger could otherwise write into our logs and traces under somebody else's name.
+    pub fn identify(&mut self, session: &Session) {
+        let head = session.req_header();
+        self.version = head.version;
+        let connection = connection_info(session);
+        self.tls = connection.and_then(|info| info.tls.as_ref()).map(|tls| (tls.version, tls.resumed));
+        let peer = connection.map_or(self.client, |info| info.peer.ip());
+        let rule = &self.runtime.config.client_address;
+        self.client = rule.resolve(peer, &head.headers);
+        if rule.trusts(peer) {
+            let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
+            if let Some(id) = inbound(request_id::HEADER).and_then(RequestId::accept) {
+                self.request_id = id;
+            }
+            if let Some(parent) = inbound(trace_context::HEADER).and_then(TraceParent::parse) {
+                self.trace = parent.child();
+            }
+        }
+    }
+
+    /// Whether the client speaks TLS.
+    pub const fn over_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The policy for the answer.
+    pub fn responses(&self) -> &ResponsePolicy {
+        self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
+    }
+
+    /// How much of the route's time is left; `None` before an upstream was chosen.
+    pub fn time_left(&self) -> Option<Duration> {
+        let (route, (_, since)) = (self.route.as_ref()?, self.upstream.as_ref()?);
+        Some(route.rule.timeout.saturating_sub(since.elapsed()))
+    }
+
+    /// Counts the finished request, and writes it down.
+    pub fn finish(&self, session: &Session, metrics: &Metrics) -> RequestRecord {
+        let head = session.req_header();
+        let answer = session.response_written().filter(|answer| !answer.status.is_informational());
+        let status = answer.map_or(0, |answer| answer.status.as_u16());
+        let duration = self.started.elapsed();
+        let route = self.route.as_ref().map(|route| Arc::clone(&route.rule.name));
+        let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
+        metrics.requests.with_label_values(&labels).inc();
+        metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
+        if let Some(reason) = self.reason {
+            metrics.refusals.with_label_values(&[reason]).inc();
+        }
+        if let (Some((endpoint, _)), Some(route)) = (&self.upstream, &self.route) {
+            let outcome = self.reason.unwrap_or(status_class(status));
+            let labels = [&*route.rule.upstream, endpoint.label(), outcome];
+            metrics.upstream_requests.with_label_values(&labels).inc();
+        }
+
+        let ended = self.upstream_ended.unwrap_or_else(Instant::now);
+        let target = String::from_utf8_lossy(head.raw_path());
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        RequestRecord {
+            time: SystemTime::now(),
+            request_id: self.request_id.clone(),
+            trace_id: self.trace.trace_id(),
+            client: self.client,
+            method: head.method.as_str().to_owned(),
+            host: self.host.clone(),
+            path: path.to_owned(),
+            query: query::redact(query, &self.runtime.config.access_log.safe_query),
+            route,
+            user: None,
+            status,
+            reason: self.reason.or_else(|| self.problem.code().map(Code::as_str)),
+            bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
+            bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+            duration,
+            upstream_duration: self.upstream.as_ref().map(|(_, since)| ended.saturating_duration_since(*since)),
+            upstream: self.upstream.as_ref().map(|(endpoint, _)| endpoint.address),
+            cache: None,
+            protocol: protocol_name(self.version),
+            tls_version: self.tls.map(|(version, _)| version),
+            tls_resumed: self.tls.map(|(_, resumed)| resumed),
+        }
+    }
+}
+
+const fn protocol_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_10 => "http/1.0",
+        _ => "http/1.1",
+    }
+}

@@ -1,0 +1,185 @@
+//! A recording origin: stands where the API stands, keeps what arrives, answers as it is told.
+//!
+//! It is not a mock of the API. Cases use it where the question is what the gateway sends, or what it does with an
+//! answer that the API would never give.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+
+/// A request as it arrived.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The request line.
+    pub line: String,
+    /// The fields in their order, names in lower case.
+    pub fields: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// The first field of this name.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The request target.
+    pub fn target(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or_default()
+    }
+}
+
+type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+
+/// A running origin; it ends with its handle.
+#[derive(Debug)]
+pub struct Origin {
+    /// Where it listens.
+    pub port: u16,
+    requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<Mutex<usize>>,
+    task: JoinHandle<()>,
+}
+
+impl Origin {
+    /// Starts an origin that answers with what `answer` makes of a request: octets of a whole HTTP/1.1 answer.
+    /// Health checks (`/readyz`) are answered with 200 and not recorded.
+    ///
+    /// # Errors
+    /// Those of binding a socket.
+    pub async fn start<F>(answer: impl Fn(Request) -> F + Send + Sync + 'static) -> io::Result<Self>
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
+        let (recorded, counted) = (requests.clone(), connections.clone());
+        let answer: Arc<dyn Fn(Request) -> Answer + Send + Sync> = Arc::new(move |request| Box::pin(answer(request)));
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                *counted.lock().expect("unpoisoned") += 1;
+                let (recorded, answer) = (recorded.clone(), answer.clone());
+                tokio::spawn(async move {
+                    // A peer that leaves in the middle is no concern of the origin's.
+                    let _ = serve(stream, &recorded, &*answer).await;
+                });
+            }
+        });
+        Ok(Self { port, requests, connections, task })
+    }
+
+    /// An origin that answers everything with 200 and a small body.
+    ///
+    /// # Errors
+    /// Those of binding a socket.
+    pub async fn plain() -> io::Result<Self> {
+        Self::start(async |_| ok("hello")).await
+    }
+
+    /// What has arrived so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("unpoisoned").clone()
+    }
+
+    /// The last request that arrived.
+    pub fn last(&self) -> Request {
+        self.requests().pop().unwrap_or_default()
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        *self.connections.lock().expect("unpoisoned")
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A whole answer with status 200.
+pub fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    recorded: &Mutex<Vec<Request>>,
+    answer: &(dyn Fn(Request) -> Answer + Send + Sync),
+) -> io::Result<()> {
+    let mut held = Vec::new();
+    while let Some(request) = read_request(&mut stream, &mut held).await? {
+        if request.target() == "/readyz" {
+            stream.write_all(ok("ready").as_bytes()).await?;
+            continue;
+        }
+        recorded.lock().expect("unpoisoned").push(request.clone());
+        stream.write_all(answer(request).await.as_bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn read_request(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Option<Request>> {
+    let end = loop {
+        if let Some(end) = held.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        if stream.read_buf(held).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&held[..end]).into_owned();
+    held.drain(..end + 4);
+    let mut lines = head.split("\r\n");
+    let line = lines.next().unwrap_or_default().to_owned();
+    let fields = lines
+        .filter_map(|line| {
+            line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        })
+        .collect();
+    let mut request = Request { line, fields, body: Vec::new() };
+    if let Some(length) = request.field("content-length").and_then(|length| length.parse::<usize>().ok()) {
+        while held.len() < length {
+            if stream.read_buf(held).await? == 0 {
+                return Ok(None);
+            }
+        }
+        request.body = held.drain(..length).collect();
+    } else if request.field("transfer-encoding").is_some() {
+        loop {
+            let end = loop {
+                if let Some(end) = held.windows(2).position(|window| window == b"\r\n") {
+                    break end;
+                }
+                if stream.read_buf(held).await? == 0 {
+                    return Ok(None);
+                }
+            };
+            let size =
+                usize::from_str_radix(String::from_utf8_lossy(&held[..end]).trim(), 16).map_err(io::Error::other)?;
+            while held.len() < end + 2 + size + 2 {
+                if stream.read_buf(held).await? == 0 {
+                    return Ok(None);
+                }
+            }
+            request.body.extend_from_slice(&held[end + 2..end + 2 + size]);
+            held.drain(..end + 2 + size + 2);
+            if size == 0 {
+                break;
+            }
+        }
+    }
+    Ok(Some(request))
+}
