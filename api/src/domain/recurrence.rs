@@ -348,8 +348,9 @@ mod tests {
             month_days in prop::collection::vec(prop_oneof![-31_i8..=-1, 1_i8..=31], 0..3), end in prop::sample::select(vec!["", ";COUNT=5", ";UNTIL=20301231"]),
         ) {
             let mut text = format!("freq={frequency};INTERVAL={interval}{end}");
-            if !days.is_empty() { text += &format!(";BYDAY={}", days.join(",")); }
-            if !month_days.is_empty() { text += &format!(";BYMONTHDAY={}", month_days.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")); }
+            if !days.is_empty() { text = text + ";BYDAY=" + &days.join(","); }
+            let month_days: Vec<_> = month_days.iter().map(ToString::to_string).collect();
+            if !month_days.is_empty() { text = text + ";BYMONTHDAY=" + &month_days.join(","); }
             let read = rule(&text);
             prop_assert_eq!(Recurrence::parse(&read.to_string()), Ok(read.clone()));
             if let Some((next, _)) = read.next(time("2026-11-23T09:00:00Z"), None) {

@@ -80,7 +80,7 @@ impl Todos for Engine {
             Some(list) => list,
             None => inbox(&mut transaction, caller).await?,
         };
-        changes::lock_members(&mut transaction, caller, todo.list_id, todo.list_id).await?;
+        changes::lock_members(&mut transaction, caller.user_id, todo.list_id, todo.list_id).await?;
         access::role(&mut transaction, caller, todo.list_id).await?.at_least(Role::Editor)?;
         if let Some(place) = new.place {
             todo.position = places::find(&mut transaction, todo.list_id, todo.id, place, now).await?;
@@ -226,7 +226,7 @@ async fn lock(
 ) -> Result<Found, StoreError> {
     let mut list = one(connection, caller, id).await?.todo.list_id;
     for _ in 0..LOCK_ROUNDS {
-        changes::lock_members(connection, caller, list, to.unwrap_or(list)).await?;
+        changes::lock_members(connection, caller.user_id, list, to.unwrap_or(list)).await?;
         let found = one(connection, caller, id).await?;
         if found.todo.list_id == list {
             found.role.at_least(Role::Editor)?;

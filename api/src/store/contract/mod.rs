@@ -6,6 +6,7 @@ mod conditions;
 mod pages;
 mod places;
 mod strangers;
+mod sweep;
 mod writes;
 
 use std::{sync::Arc, time::Duration};

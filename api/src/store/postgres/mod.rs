@@ -33,6 +33,8 @@ mod search;
 mod sessions;
 #[path = "../common/signing_keys.rs"]
 mod signing_keys;
+#[path = "../common/sweep.rs"]
+mod sweep;
 #[path = "../common/todos.rs"]
 mod todos;
 
