@@ -5,8 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::json;
 
 use super::{Bench, on_both_engines};
+use crate::{conditional::IfMatch, domain::time, store::StoreError};
 
-on_both_engines!(writers_of_shared_lists_leave_no_gap, a_write_is_told_to_every_member, a_refused_write_tells_nobody);
+on_both_engines!(
+    writers_of_shared_lists_leave_no_gap,
+    nothing_lives_in_a_deleted_list,
+    a_write_is_told_to_every_member,
+    a_refused_write_tells_nobody
+);
 
 const WRITERS: usize = 6;
 const ROUNDS: usize = 15;
@@ -51,6 +57,30 @@ async fn writers_of_shared_lists_leave_no_gap(bench: Bench) {
     }
     // Create, patch, move (out and in), delete: five for each todo, for everybody.
     assert_eq!(bench.changes(&people[5]).await.len() - before, WRITERS * ROUNDS * 5);
+}
+
+/// Whoever comes after the deletion of a list, though begun before, finds it gone.
+async fn nothing_lives_in_a_deleted_list(bench: Bench) {
+    let me = bench.user().await;
+    let bench = Arc::new(bench);
+    for _ in 0..5 {
+        let list = bench.list(&me).await;
+        let writers: Vec<_> = (0..6)
+            .map(|_| {
+                let bench = Arc::clone(&bench);
+                tokio::spawn(async move {
+                    bench.create(&me, json!({"title": "a", "list_id": list})).await.map(|todo| todo.id)
+                })
+            })
+            .collect();
+        bench.store.delete_list(&me, list, &IfMatch::Any, time::now()).await.expect("deleted");
+        for writer in writers {
+            match writer.await.expect("no panic") {
+                Ok(todo) => assert!(bench.store.todo(&me, todo).await.expect("in the trash").deleted_at.is_some()),
+                Err(error) => assert!(matches!(error, StoreError::NotFound), "{error:?}"),
+            }
+        }
+    }
 }
 
 async fn a_write_is_told_to_every_member(bench: Bench) {

@@ -8,7 +8,8 @@
 //! looked at again as of now, with their conditions, once it has the lock (PostgreSQL manual, section 13.2.1, "Read
 //! Committed"). So each statement takes the recipients' lock first, and repeats what must still hold (the list and the
 //! todo are live, the version is the expected one) where it touches that row. `(SELECT COUNT(*) FROM locked) > 0` is
-//! what makes the lock come first: it is evaluated before a row is read.
+//! what makes the lock come first: it is evaluated before a row is read. `FOR KEY SHARE` would not do: it does not mind an
+//! update that leaves the key alone, and so takes the row as it was.
 
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
@@ -92,7 +93,7 @@ pub(super) const CREATE: &str = concat!(
     locked!(),
     ", live AS (
         SELECT l.id FROM lists l WHERE l.id = (SELECT list_id FROM target) AND l.deleted_at IS NULL
-        AND (SELECT COUNT(*) FROM locked) > 0 FOR KEY SHARE
+        AND (SELECT COUNT(*) FROM locked) > 0 FOR SHARE
     ), made AS (
         INSERT INTO todos (id, list_id, title, notes, priority, due_at, due_zone, tags, recurrence, position,
             created_at, updated_at, title_words, notes_words)
