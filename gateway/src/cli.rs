@@ -46,7 +46,7 @@ enum Command {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Check(arguments) => match server::check(&arguments) {
-            Ok(_) => say("the configuration is good"),
+            Ok(()) => say("the configuration is good"),
             Err(error) => fail(error),
         },
         Command::Run(arguments) => match server::run(arguments) {

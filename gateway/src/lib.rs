@@ -4,7 +4,6 @@
 //! order. The configuration in force is [`runtime::Runtime`].
 
 pub mod admin;
-pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod control;

@@ -53,8 +53,7 @@ pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
 }
 
 fn reload(shared: &Shared, arguments: &ConfigArgs) {
-    let loaded = server::check(arguments);
-    let result = match loaded {
+    let result = match server::load(arguments, &shared.resumption) {
         Ok((mut config, tls)) => {
             let keys = config.keep_started(&shared.started);
             shared.swap(config, tls);

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    edge::{HeadLimits, Settings},
+    edge::{HeadLimits, Settings, tls::Resumption},
     observe::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
@@ -72,6 +72,8 @@ pub struct Shared {
     draining: AtomicBool,
     /// What the process was started with: keys that need a restart keep these values.
     pub started: Config,
+    /// What lets clients resume their TLS sessions.
+    pub resumption: Resumption,
     /// Counters.
     pub metrics: Metrics,
     /// One line a request.
@@ -80,7 +82,13 @@ pub struct Shared {
 
 impl Shared {
     /// Starts with this configuration.
-    pub fn new(config: Config, tls: Arc<ServerConfig>, metrics: Metrics, access_log: AccessLog) -> Self {
+    pub fn new(
+        config: Config,
+        tls: Arc<ServerConfig>,
+        resumption: Resumption,
+        metrics: Metrics,
+        access_log: AccessLog,
+    ) -> Self {
         let registry = Registry::default();
         let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
@@ -90,6 +98,7 @@ impl Shared {
             registry,
             draining: AtomicBool::new(false),
             started,
+            resumption,
             metrics,
             access_log,
         };

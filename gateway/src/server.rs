@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -26,10 +26,12 @@ use tokio::{
 };
 
 use crate::{
-    certificates,
-    config::{self, Config},
+    config::{self, Config, Tls},
     control::Control,
-    edge::Edge,
+    edge::{
+        Edge,
+        tls::{self, CertificateError, Resumption},
+    },
     observe::{access_log::AccessLog, metrics::Metrics},
     proxy::Proxy,
     runtime::Shared,
@@ -71,7 +73,7 @@ pub enum StartError {
     },
     /// A certificate cannot be served.
     #[error("{0}")]
-    Certificates(String),
+    Certificates(#[from] CertificateError),
     /// Pingora gave up.
     #[error("the server ended by itself; its log says why")]
     Ended,
@@ -80,14 +82,36 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Reads the configuration and the certificates it names: all that a start and a reload need, and what `check` checks.
+/// Reads the configuration and the certificates it names: all that a reload needs.
 ///
 /// # Errors
 /// [`StartError`] with every mistake.
-pub fn check(arguments: &ConfigArgs) -> Result<(Config, Arc<ServerConfig>), StartError> {
+pub fn load(arguments: &ConfigArgs, resumption: &Resumption) -> Result<(Config, Arc<ServerConfig>), StartError> {
     let config = config::load(arguments)?;
-    let tls = certificates::server_config(&config.tls).map_err(StartError::Certificates)?;
+    let tls = certificates(&config, resumption)?;
     Ok((config, tls))
+}
+
+/// Reads the certificates, and says in the log which they are.
+fn certificates(config: &Config, resumption: &Resumption) -> Result<Arc<ServerConfig>, StartError> {
+    let tls = tls::compile(&config.tls, resumption, SystemTime::now())?;
+    for certificate in &tls.served {
+        let names = certificate.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let until = humantime::format_rfc3339_seconds(certificate.not_after);
+        tracing::info!(chain = %certificate.path.display(), names, %until, "serving a certificate");
+    }
+    Ok(tls.config)
+}
+
+/// Checks what [`load`] would load, and leaves everything as it is: the files of a local authority are not made.
+///
+/// # Errors
+/// [`StartError`] with every mistake.
+pub fn check(arguments: &ConfigArgs) -> Result<(), StartError> {
+    let config = config::load(arguments)?;
+    let given = Tls { local_authority: None, ..config.tls };
+    tls::compile(&given, &Resumption::new()?, SystemTime::now())?;
+    Ok(())
 }
 
 /// Runs the gateway until it is told to stop.
@@ -95,8 +119,10 @@ pub fn check(arguments: &ConfigArgs) -> Result<(Config, Arc<ServerConfig>), Star
 /// # Errors
 /// [`StartError`] where it cannot start.
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
-    let (config, tls) = check(&arguments)?;
+    let config = config::load(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
+    let resumption = Resumption::new()?;
+    let tls = certificates(&config, &resumption)?;
     let (listen, admin) = (config.listen, config.admin.listen);
     try_address("listen.https", listen.https)?;
     if let Some(http) = listen.http {
@@ -104,7 +130,7 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     }
     let admin_listener = try_address("admin.listen", admin)?;
 
-    let shared = Arc::new(share(config, tls)?);
+    let shared = Arc::new(share(config, tls, resumption)?);
     let mut pingora = Server::new_with_opt_and_conf(None, conf(&shared.started));
     pingora.bootstrap();
     pingora.add_service(edge_service(&shared, &pingora.configuration));
@@ -127,12 +153,12 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     Ok(())
 }
 
-fn share(config: Config, tls: Arc<ServerConfig>) -> Result<Shared, StartError> {
+fn share(config: Config, tls: Arc<ServerConfig>, resumption: Resumption) -> Result<Shared, StartError> {
     let metrics = Metrics::new()?;
     let settings = &config.access_log;
     let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
         .map_err(|source| StartError::AccessLog { output: format!("{:?}", settings.output), source })?;
-    Ok(Shared::new(config, tls, metrics, access_log))
+    Ok(Shared::new(config, tls, resumption, metrics, access_log))
 }
 
 /// The listeners: one service for both, because each service has threads of its own.

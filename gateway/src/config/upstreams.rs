@@ -1,25 +1,27 @@
 //! `[upstreams.<name>]`: who answers.
+//!
+//! An upstream of the operator's own needs its addresses only: what else it does not say is as documented for `api`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use todo_shared::config::Section;
 
 use crate::{
-    config::connections::positive,
+    config::connections::positive_or,
     request::path,
     upstream::{UpstreamRule, health::HealthRule},
 };
 
 pub(super) fn read(name: &str, section: &Section<'_>) -> Option<UpstreamRule> {
     let addresses = section.list::<SocketAddr>("addresses");
-    let connect_timeout = positive(section, "connect_timeout");
-    let idle_timeout = positive(section, "idle_timeout");
-    let path = section.get::<String>("health_path");
-    let interval = positive(section, "health_interval");
-    let timeout = positive(section, "health_timeout");
-    let healthy_after = at_least_one(section, "healthy_after");
-    let unhealthy_after = at_least_one(section, "unhealthy_after");
-    let panic_threshold = section.get::<u8>("panic_threshold");
+    let connect_timeout = positive_or(section, "connect_timeout", Duration::from_secs(2));
+    let idle_timeout = positive_or(section, "idle_timeout", Duration::from_secs(30));
+    let path = section.get_or("health_path", "/readyz".to_owned());
+    let interval = positive_or(section, "health_interval", Duration::from_secs(2));
+    let timeout = positive_or(section, "health_timeout", Duration::from_secs(1));
+    let healthy_after = at_least_one(section, "healthy_after", 2);
+    let unhealthy_after = at_least_one(section, "unhealthy_after", 3);
+    let panic_threshold = section.get_or("panic_threshold", 50_u8);
 
     let (mut addresses, path) = (addresses?, path?);
     if addresses.is_empty() {
@@ -54,8 +56,8 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Option<UpstreamRule> {
     })
 }
 
-fn at_least_one(section: &Section<'_>, key: &'static str) -> Option<u32> {
-    let count: u32 = section.get(key)?;
+fn at_least_one(section: &Section<'_>, key: &'static str, default: u32) -> Option<u32> {
+    let count: u32 = section.get_or(key, default)?;
     if count == 0 {
         section.complain(key, "has to be at least 1", None);
     }

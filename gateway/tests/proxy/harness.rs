@@ -14,7 +14,7 @@ use rustls::{
 use tempfile::TempDir;
 use todo_gateway::{
     config::{self, Config},
-    edge::Edge,
+    edge::{Edge, tls::Resumption},
     observe::{
         access_log::{AccessLog, Output},
         metrics::Metrics,
@@ -143,7 +143,13 @@ impl Gateway {
         let metrics = Metrics::new().expect("metrics");
         let access_log = AccessLog::start(Output::File(log.clone()), Format::Json, metrics.access_log_dropped.clone());
         let (server, client) = tls();
-        let shared = Arc::new(Shared::new(config, Arc::new(server), metrics, access_log.expect("log")));
+        let shared = Arc::new(Shared::new(
+            config,
+            Arc::new(server),
+            Resumption::new().expect("randomness"),
+            metrics,
+            access_log.expect("log"),
+        ));
         let proxy = http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared)));
         let surroundings = todo_gateway::surroundings::Gateway::new(Arc::clone(&shared), None);
         let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings), Duration::from_mins(1)));
