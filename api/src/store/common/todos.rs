@@ -153,13 +153,14 @@ impl Todos for Engine {
         }
         let mut transaction = self.begin().await?;
         let Found { mut todo, .. } = lock(&mut transaction, caller, id, None, expected).await?;
-        if todo.deleted_at.is_none() {
-            todo.deleted_at = Some(now);
-            todo.updated_at = now;
-            write(&mut transaction, UPDATE, &todo).await?;
-            log(&mut transaction, &todo, Op::Delete, now).await?;
-            transaction.commit().await?;
+        if todo.deleted_at.is_some() {
+            return Err(StoreError::NotFound);
         }
+        todo.deleted_at = Some(now);
+        todo.updated_at = now;
+        write(&mut transaction, UPDATE, &todo).await?;
+        log(&mut transaction, &todo, Op::Delete, now).await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -115,7 +115,7 @@ async fn the_trash(bench: Bench) {
     bench.delete(&me, todo.id).await.expect("deleted");
     let trashed = bench.store.todo(&me, todo.id).await.expect("still there");
     assert!(trashed.deleted_at.is_some() && trashed.version == 2);
-    bench.delete(&me, todo.id).await.expect("deleted already");
+    assert_eq!(refusal(bench.delete(&me, todo.id).await), "not found");
     assert_eq!(bench.store.todo(&me, todo.id).await.expect("untouched"), trashed);
     assert_eq!(refusal(bench.patch(&me, todo.id, json!({"title": "b"})).await), "conflict");
     assert_eq!((bench.all(&me, "").await.len(), bench.all(&me, "trashed=true").await), (0, vec![trashed]));
