@@ -22,6 +22,7 @@ use crate::{
     routes,
     state::{AppState, Parts},
     store::{self, MigrateError, Origin},
+    sweep,
 };
 
 /// Why the API did not start; each is one sentence for the person who started it.
@@ -122,6 +123,7 @@ impl Application {
         let mut background = JoinSet::new();
         background.spawn(readiness::probe(state.clone()));
         background.spawn(rotation::task(state.clone(), key_ring));
+        background.spawn(sweep::task(std::sync::Arc::clone(&state.store)));
         let operator = std::sync::Arc::new(Operator(state.clone()));
         background.spawn(async move {
             // Until the very end: a drain is when operators look.
