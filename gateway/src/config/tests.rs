@@ -151,6 +151,14 @@ fn variables_stand_above_files_and_reach_upstreams_by_name() {
 }
 
 #[test]
+fn an_upstream_of_ones_own_has_the_documented_defaults() {
+    let text = "[upstreams.second]\naddresses = [\"127.0.0.1:8000\"]";
+    let config = load_text(Environment::Development, text, &[]).expect("good");
+    let [api, second] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    assert_eq!(UpstreamRule { name: api.name.clone(), ..second.clone() }, *api);
+}
+
+#[test]
 fn keys_read_at_start_up_are_named_and_not_applied() {
     let load = |text| load_text(Environment::Development, text, &[]).expect("good");
     let started = load("");
