@@ -39,7 +39,7 @@ impl Answer {
     ///
     /// # Panics
     /// When the status differs.
-    #[must_use]
+    #[expect(clippy::return_self_not_must_use, reason = "often the check is all that is wanted")]
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);

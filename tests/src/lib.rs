@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod client;
+pub mod generated;
 pub mod origin;
 pub mod ports;
 pub mod postgres;

@@ -1,0 +1,206 @@
+//! The service from outside: both tiers run as processes, and whatever is claimed is shown through a socket.
+//!
+//! The cases of a user's work run once on SQLite and once on a PostgreSQL that this binary starts; they share one
+//! running service for each database and keep apart by making accounts of their own. Cases that stop, break or
+//! reconfigure something start a service of their own.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code stops at the first surprise"
+)]
+
+mod accounts;
+mod bad_requests;
+mod config;
+mod conflicts;
+mod edge;
+mod faults;
+mod paging;
+mod service;
+mod strangers;
+mod tls;
+mod todos;
+
+use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use service::{Database, Services};
+use todo_tests::stack::Stack;
+use tokio::runtime::Runtime;
+
+type Outcome = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A case that works on the running service of a database.
+struct Shared {
+    name: &'static str,
+    run: fn(Arc<Stack>) -> Outcome,
+}
+
+/// A case that starts what it needs, on a database of its own.
+struct Alone {
+    name: &'static str,
+    run: fn(Arc<Services>, Database) -> Outcome,
+}
+
+/// A case that needs neither database nor API.
+struct Once {
+    name: &'static str,
+    run: fn(Arc<Services>) -> Outcome,
+}
+
+macro_rules! shared {
+    ($($module:ident::$case:ident),+ $(,)?) => {
+        [$(Shared {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: |stack| Box::pin(async move { $module::$case(&stack).await }),
+        }),+]
+    };
+}
+
+macro_rules! alone {
+    ($($module:ident::$case:ident),+ $(,)?) => {
+        [$(Alone {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: |services, database| Box::pin(async move { $module::$case(&services, database).await }),
+        }),+]
+    };
+}
+
+macro_rules! once {
+    ($($module:ident::$case:ident),+ $(,)?) => {
+        [$(Once {
+            name: concat!(stringify!($module), "::", stringify!($case)),
+            run: |services| Box::pin(async move { $module::$case(&services).await }),
+        }),+]
+    };
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
+    let runtime = Arc::new(Runtime::new().expect("a runtime"));
+    let services = Arc::new(Services::default());
+    let mut trials = Vec::new();
+
+    for database in Database::ALL {
+        for case in shared_cases() {
+            let (runtime, services) = (runtime.clone(), services.clone());
+            trials.push(Trial::test(format!("{database}::{}", case.name), move || {
+                runtime.block_on(async {
+                    let stack = services.shared(database).await?;
+                    (case.run)(stack).await;
+                    Ok::<_, Failed>(())
+                })
+            }));
+        }
+        for case in alone_cases() {
+            let (runtime, services) = (runtime.clone(), services.clone());
+            trials.push(Trial::test(format!("{database}::{}", case.name), move || {
+                runtime.block_on((case.run)(services, database));
+                Ok(())
+            }));
+        }
+    }
+    for case in once_cases() {
+        let (runtime, services) = (runtime.clone(), services.clone());
+        trials.push(Trial::test(case.name, move || {
+            runtime.block_on((case.run)(services));
+            Ok(())
+        }));
+    }
+
+    for row in config::table() {
+        let (runtime, services) = (runtime.clone(), services.clone());
+        trials.push(Trial::test(format!("config::{}::{}", row.tier, row.keys.join("+")), move || {
+            runtime.block_on((row.check)(services));
+            Ok(())
+        }));
+    }
+
+    // Whatever was started ends with `services`, the last owner of the handles.
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn shared_cases() -> impl IntoIterator<Item = Shared> {
+    shared![
+        accounts::registers_and_signs_in,
+        accounts::wrong_password_and_unknown_address_are_told_apart_by_nothing,
+        accounts::a_taken_address_is_a_conflict,
+        accounts::weak_passwords_are_refused,
+        accounts::refresh_rotates_and_reuse_ends_the_session,
+        accounts::a_lost_answer_does_not_sign_out,
+        accounts::logout_ends_the_session_at_once,
+        accounts::sessions_are_listed_and_ended,
+        accounts::a_new_password_ends_the_other_sessions,
+        accounts::the_profile_is_read_and_changed,
+        accounts::deletion_erases_the_account,
+        accounts::published_keys_verify_the_token,
+        accounts::tokens_that_are_not_ours_are_refused,
+        todos::are_created_read_changed_and_deleted,
+        todos::every_field_survives_the_round_trip,
+        todos::patch_keeps_clears_and_sets,
+        todos::completing_sets_the_time,
+        todos::trash_and_restore,
+        todos::positions_order_the_list,
+        todos::move_between_lists,
+        todos::lists_are_managed,
+        todos::a_deleted_list_trashes_its_todos,
+        todos::filters_select,
+        conflicts::two_writers_one_wins,
+        conflicts::reads_answer_not_modified,
+        conflicts::a_page_has_a_tag_that_changes_with_a_write,
+        conflicts::racing_writers_never_lose_an_update,
+        paging::every_order_shows_each_todo_once,
+        paging::rows_that_come_and_go_disturb_nothing,
+        paging::a_foreign_cursor_is_refused,
+        strangers::see_nothing_on_any_route,
+        strangers::without_a_token_nothing_is_shown,
+        bad_requests::bodies_that_cannot_be_read,
+        bad_requests::fields_that_are_not_valid,
+        bad_requests::queries_that_are_not_valid,
+        bad_requests::unknown_paths_and_methods,
+        bad_requests::both_tiers_speak_problem_json,
+        edge::security_headers_are_on_every_answer,
+        edge::the_plain_listener_only_redirects,
+        edge::foreign_hosts_are_refused,
+        edge::paths_have_one_reading,
+        edge::malformed_heads_are_refused_before_the_api,
+        edge::pipelined_requests_are_answered_in_order,
+        edge::identity_headers_are_stripped,
+        edge::request_ids_are_kept_in_both_logs,
+        edge::large_bodies_are_refused,
+        edge::the_access_log_tells_and_does_not_leak,
+        edge::metrics_count_what_happened,
+        edge::service_descriptor_and_documents,
+        tls::both_versions_and_both_protocols,
+        tls::sessions_resume,
+        tls::old_and_plain_are_refused,
+    ]
+}
+
+fn alone_cases() -> impl IntoIterator<Item = Alone> {
+    alone![
+        faults::acknowledged_writes_survive_a_killed_api,
+        faults::a_stopped_api_finishes_its_work,
+        faults::replicas_share_the_load_and_a_dead_one_is_left_out,
+        faults::two_replicas_migrate_once,
+    ]
+}
+
+fn once_cases() -> impl IntoIterator<Item = Once> {
+    once![
+        faults::acknowledged_writes_survive_a_killed_database,
+        faults::a_lost_database_is_said_and_comes_back,
+        faults::a_gateway_without_an_api_says_so,
+        faults::a_stopped_gateway_finishes_its_work,
+        config::every_key_is_in_the_table,
+        config::commands_report_every_mistake,
+        config::environments_refuse_what_is_not_safe,
+        config::a_reload_swaps_and_a_broken_file_changes_nothing,
+        config::taken_ports_are_one_sentence,
+        config::generated_files_are_current,
+    ]
+}
