@@ -194,11 +194,15 @@ impl ProxyHttp for Proxy {
         self.shared.access_log.log(Record::Request(Box::new(record)));
     }
 
-    /// The access log and the metrics say it; Pingora's own line would hold the request's target with its query.
-    fn suppress_error_log(&self, session: &Session, context: &Context, error: &Error) -> bool {
-        if *error.esource() != ErrorSource::Downstream {
-            let (id, status) = (&context.request_id, session.response_written().map(|answer| answer.status.as_u16()));
-            tracing::warn!(request_id = %id, status, error = %error, "a request failed");
+    /// The access log and the metrics say it; Pingora's own line would hold the request's target with its query. Only
+    /// what is our own fault is news to whoever reads the log.
+    fn suppress_error_log(&self, _session: &Session, context: &Context, error: &Error) -> bool {
+        match error.esource() {
+            ErrorSource::Internal | ErrorSource::Unset => {
+                tracing::error!(request_id = %context.request_id, %error, "a request failed");
+            }
+            ErrorSource::Upstream => tracing::debug!(request_id = %context.request_id, %error, "the upstream failed"),
+            ErrorSource::Downstream => {}
         }
         true
     }

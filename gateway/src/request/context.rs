@@ -16,7 +16,7 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::connection_info,
+    edge::{Closed, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
@@ -158,8 +158,12 @@ impl Context {
         let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
-        if let Some(reason) = self.reason {
-            metrics.refusals.with_label_values(&[reason]).inc();
+        match self.reason {
+            Some(reason) if reason == Closed::HostDropped.as_str() => {
+                metrics.connections_closed.with_label_values(&[reason]).inc();
+            }
+            Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),
+            None => {}
         }
         if let (Some((endpoint, _)), Some(route)) = (&self.upstream, &self.route) {
             let outcome = self.reason.unwrap_or(status_class(status));

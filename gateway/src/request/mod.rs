@@ -41,6 +41,9 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     }
     let malformed = || Reply::refuse(Code::RequestMalformed);
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
+    if raw == "*" {
+        return Err(Reply::refuse(Code::NotImplemented));
+    }
     let target = Target::parse(&raw).ok_or_else(malformed)?;
 
     let field = head.headers.get(header::HOST).map(HeaderValue::to_str).transpose().map_err(|_| malformed())?;
@@ -63,11 +66,14 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     context.route = Some(Arc::clone(route));
 
     // What was matched is what is sent: in origin form, in the path's one form, to the host that was trusted.
+    let host_is_right = field.is_some_and(|field| field == context.host);
     let one_form = target.with_path(&path);
     if one_form != raw || head.uri.authority().is_some() {
         head.set_uri(one_form.parse::<Uri>().map_err(|_| malformed())?);
     }
-    head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
+    if !host_is_right {
+        head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
+    }
     check_length(head, route)
 }
 

@@ -90,6 +90,7 @@ async fn what_goes_no_further_never_reaches_the_origin() {
         (GET.replace("/v1/x", "/v1/%2e%2e/x"), "request_malformed"),
         (GET.replace("/v1/x", "/nothing"), "not_found"),
         (GET.replace("GET", "PUT"), "method_not_allowed"),
+        (GET.replace("GET /v1/x", "OPTIONS *"), "not_implemented"),
         (format!("{}Content-Length: 300000\r\n", GET.replace("GET", "POST")), "body_too_large"),
     ] {
         let answer = gateway.ask(&format!("{request}\r\n")).await;
