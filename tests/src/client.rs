@@ -87,6 +87,17 @@ impl Client {
         Ok(Self { http, base: format!("https://{host}:{port}"), token: None })
     }
 
+    /// A client that believes the gateway to be another host, whatever its certificate says.
+    ///
+    /// # Errors
+    /// When the client cannot be built.
+    pub fn misdirected(host: &str, port: u16) -> io::Result<Self> {
+        let builder =
+            builder().tls_danger_accept_invalid_certs(true).resolve(host, SocketAddr::from(([127, 0, 0, 1], port)));
+        let http = builder.build().map_err(io::Error::other)?;
+        Ok(Self { http, base: format!("https://{host}:{port}"), token: None })
+    }
+
     /// A client of a plain listener.
     ///
     /// # Errors

@@ -64,11 +64,22 @@ pub(super) fn read(section: &Section<'_>) -> Option<Connections> {
 
 /// A duration that is not zero: as a bound, zero would refuse everything.
 pub(super) fn positive(section: &Section<'_>, key: &'static str) -> Option<Duration> {
-    let duration: Duration = section.get(key)?;
+    let duration = section.get(key)?;
+    check_more_than_zero(section, key, duration);
+    Some(duration)
+}
+
+/// A duration that has a default and is not zero.
+pub(super) fn positive_or(section: &Section<'_>, key: &'static str, default: Duration) -> Option<Duration> {
+    let duration = section.get_or(key, default)?;
+    check_more_than_zero(section, key, duration);
+    Some(duration)
+}
+
+fn check_more_than_zero(section: &Section<'_>, key: &'static str, duration: Duration) {
     if duration.is_zero() {
         section.complain(key, "has to be more than zero", None);
     }
-    Some(duration)
 }
 
 fn at_least_one(section: &Section<'_>, key: &'static str) -> Option<usize> {

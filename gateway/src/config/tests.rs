@@ -152,10 +152,10 @@ fn variables_stand_above_files_and_reach_upstreams_by_name() {
 
 #[test]
 fn an_upstream_of_ones_own_has_the_documented_defaults() {
-    let text = "[upstreams.second]\naddresses = [\"127.0.0.1:8000\"]";
+    let text = "upstreams.second.addresses = [\"127.0.0.1:8000\"]";
     let config = load_text(Environment::Development, text, &[]).expect("good");
     let [api, second] = config.upstreams.as_slice() else { panic!("two upstreams") };
-    assert_eq!(UpstreamRule { name: api.name.clone(), ..second.clone() }, *api);
+    assert_eq!(UpstreamRule { name: "api".into(), ..second.clone() }, *api);
 }
 
 #[test]

@@ -106,7 +106,7 @@ pub(crate) async fn both_tiers_speak_problem_json(stack: &Stack) {
         members
     };
     // The gateway refuses a foreign host itself; the API knows no such path.
-    let by_gateway = stack.client().send("GET", "/v1/todos", &[("host", "foreign.example")], None).await.unwrap();
+    let by_gateway = Client::misdirected("foreign.example", stack.gateway.https_port).unwrap().get("/v1/todos").await;
     let by_api = direct.get("/nothing").await;
     by_gateway.expect_problem(421, "host_untrusted");
     by_api.expect_problem(404, "not_found");

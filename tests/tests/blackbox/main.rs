@@ -114,7 +114,7 @@ fn main() -> ExitCode {
 
     for row in config::table() {
         let (runtime, services) = (runtime.clone(), services.clone());
-        trials.push(Trial::test(format!("config::{}::{}", row.tier, row.keys.join("+")), move || {
+        trials.push(Trial::test(format!("config::{}::{}", row.tier, row.name), move || {
             runtime.block_on((row.check)(services));
             Ok(())
         }));

@@ -21,6 +21,7 @@ pub(crate) type Check = Pin<Box<dyn Future<Output = ()>>>;
 /// A row: the keys it proves, and how.
 pub(crate) struct Row {
     pub(crate) tier: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) keys: &'static [&'static str],
     pub(crate) check: fn(Arc<Services>) -> Check,
 }
@@ -30,6 +31,7 @@ macro_rules! rows {
     ($tier:literal; $($keys:expr => $check:ident),+ $(,)?) => {
         vec![$($crate::config::Row {
             tier: $tier,
+            name: stringify!($check),
             keys: &$keys,
             check: |services| Box::pin(async move { $check(&services).await }),
         }),+]
@@ -156,8 +158,8 @@ pub(crate) async fn environments_refuse_what_is_not_safe(_: &Services) {
             assert!(code == Some(1) && text.contains("admin"), "{tier} in {environment}: {text}");
         }
     }
-    let ring = format!("1:{}", "q83vEjRWeJASNFZ4kBI0VniQEjRWeJASNFZ4kBI0Vng=");
-    let url = "postgres://todo@/todo?host=/run/postgresql";
+    let ring = format!("1:{}", "3VhNkQpO0yq7bXw1cJt4sYfLz9rKmE2uG6aHvTdRxI8=");
+    let url = "postgres://todo@localhost/todo?host=/run/postgresql";
     let verified = "postgres://todo:hunter2-hunter2@db.example.org/todo?sslmode=verify-full";
     let issuer = ("TODO_API__AUTH__ISSUER", "https://todo.example.org");
     let good = [("TODO_API__AUTH__KEY_RING", ring.as_str()), ("TODO_API__DATABASE__URL", url), issuer];
