@@ -160,7 +160,7 @@ fn share(config: Config, tls: Arc<ServerConfig>, resumption: Resumption) -> Resu
     let metrics = Metrics::new()?;
     let settings = &config.access_log;
     let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
-        .map_err(|source| StartError::AccessLog { output: format!("{:?}", settings.output), source })?;
+        .map_err(|source| StartError::AccessLog { output: settings.output.to_string(), source })?;
     Ok(Shared::new(config, tls, resumption, metrics, access_log))
 }
 
