@@ -108,7 +108,7 @@ impl Todos for Engine {
         let mut transaction = self.begin().await?;
         let Found { mut todo, followed, .. } = lock(&mut transaction, caller, id, patch.list_id, expected).await?;
         if todo.deleted_at.is_some() {
-            return Err(StoreError::Conflict("The todo is in the trash; restore it first."));
+            return Err(StoreError::NotFound);
         }
         if patch.is_empty() {
             return Ok(todo);
