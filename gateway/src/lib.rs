@@ -9,6 +9,7 @@ pub mod config;
 pub mod control;
 pub mod edge;
 pub mod failure;
+pub mod listeners;
 pub mod observe;
 pub mod proxy;
 pub mod reload;

@@ -33,6 +33,7 @@ use crate::{
     reply::{self, Reply},
     request::{self, context::Context, forward},
     runtime::Shared,
+    upstream::within,
 };
 
 /// The steps, and what they share.
@@ -97,35 +98,24 @@ impl ProxyHttp for Proxy {
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
-        let length = body.as_ref().map_or(0, Bytes::len);
-        context.body_received = context.body_received.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
-        context.body_is_whole = end_of_stream;
-        let limit = context.route.as_ref().map_or(0, |route| route.rule.max_body);
-        if context.body_received > limit {
-            return Err(stop(context, Code::BodyTooLarge, ErrorSource::Downstream));
-        }
-        Ok(())
+        let received = body.as_ref().map_or(0, Bytes::len);
+        context.receive(received, end_of_stream).map_err(|code| stop(context, code, ErrorSource::Downstream))
     }
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
-        let Some((endpoint, peer)) = route.upstream.choose() else {
-            return Err(stop(context, Code::UpstreamUnreachable, ErrorSource::Upstream));
-        };
-        // A second attempt has what the first one left of the route's time.
-        let since = context.upstream.take().map_or_else(Instant::now, |(_, since)| since);
-        context.upstream = Some((Arc::clone(endpoint), since));
-        let left = context.time_left().filter(|left| !left.is_zero());
-        let Some(left) = left else { return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream)) };
-        let mut peer = Box::new(peer.clone());
-        let connect = route.upstream.rule.connect_timeout.min(left);
-        peer.options.connection_timeout = Some(connect);
-        peer.options.total_connection_timeout = Some(connect);
-        peer.options.read_timeout = Some(left);
-        peer.options.write_timeout = Some(left);
-        Ok(peer)
+        let left = context.begin_attempt(&route);
+        let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
+        let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
+        match chosen {
+            Ok((endpoint, peer)) => {
+                context.endpoint = Some(Arc::clone(endpoint));
+                Ok(within(peer, left))
+            }
+            Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
+        }
     }
 
     async fn upstream_request_filter(
@@ -147,7 +137,7 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             context.problem.read(piece);
         }
-        if !end_of_stream && context.time_left().is_some_and(|left| left.is_zero()) {
+        if !end_of_stream && context.is_overdue() {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {
@@ -194,11 +184,15 @@ impl ProxyHttp for Proxy {
         self.shared.access_log.log(Record::Request(Box::new(record)));
     }
 
-    /// The access log and the metrics say it; Pingora's own line would hold the request's target with its query.
-    fn suppress_error_log(&self, session: &Session, context: &Context, error: &Error) -> bool {
-        if *error.esource() != ErrorSource::Downstream {
-            let (id, status) = (&context.request_id, session.response_written().map(|answer| answer.status.as_u16()));
-            tracing::warn!(request_id = %id, status, error = %error, "a request failed");
+    /// The access log and the metrics say it; Pingora's own line would hold the request's target with its query. Only
+    /// what is our own fault is news to whoever reads the log.
+    fn suppress_error_log(&self, _session: &Session, context: &Context, error: &Error) -> bool {
+        match error.esource() {
+            ErrorSource::Internal | ErrorSource::Unset => {
+                tracing::error!(request_id = %context.request_id, %error, "a request failed");
+            }
+            ErrorSource::Upstream => tracing::debug!(request_id = %context.request_id, %error, "the upstream failed"),
+            ErrorSource::Downstream => {}
         }
         true
     }

@@ -31,15 +31,11 @@ const KUBERNETES_DATA: &str = "..data";
 pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
     // One pending change is as good as many.
     let (changed, mut changes) = mpsc::channel(1);
-    let config = &shared.runtime().config;
-    let watcher = config.reload.watch.then(|| watch_files(&files(arguments, config), &changed));
-    if let Some(Err(error)) = &watcher {
-        tracing::error!(%error, "file changes cannot be watched; SIGHUP still reloads");
-    }
     let mut hangup = match signal(SignalKind::hangup()) {
         Ok(hangup) => hangup,
         Err(error) => return tracing::error!(%error, "SIGHUP cannot be received; reloads are off"),
     };
+    let mut _watcher = watch_configured(shared, arguments, &changed);
     loop {
         tokio::select! {
             _ = hangup.recv() => {}
@@ -49,7 +45,20 @@ pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
             }
         }
         reload(shared, arguments);
+        // It may name other certificates. The new watcher begins before the old one ends.
+        _watcher = watch_configured(shared, arguments, &changed);
     }
+}
+
+/// Watches the files of the configuration in force, if it is to be.
+fn watch_configured(shared: &Shared, arguments: &ConfigArgs, changed: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let config = &shared.runtime().config;
+    if !config.reload.watch {
+        return None;
+    }
+    watch_files(&files(arguments, config), changed)
+        .inspect_err(|error| tracing::error!(%error, "file changes cannot be watched; SIGHUP still reloads"))
+        .ok()
 }
 
 fn reload(shared: &Shared, arguments: &ConfigArgs) {

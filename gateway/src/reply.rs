@@ -16,7 +16,7 @@ use todo_shared::{
 
 use tokio::time::timeout;
 
-use crate::{request::context::Context, response::ResponsePolicy};
+use crate::{edge::Closed, request::context::Context, response::ResponsePolicy};
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Reply {
         match self {
             Self::Problem { code, .. } => Some(code.as_str()),
             Self::Redirect { .. } => None,
-            Self::Drop => Some(HOST_DROPPED),
+            Self::Drop => Some(Closed::HostDropped.as_str()),
         }
     }
 
@@ -97,9 +97,6 @@ impl Reply {
         [media_type, allow, location, no_store].into_iter().flatten()
     }
 }
-
-/// The code of connections that are dropped for the host they ask for.
-const HOST_DROPPED: &str = "host_dropped";
 
 /// How much, in octets, and how long a stream is read on after an early answer.
 const MOST_DRAINED: usize = 1 << 20;

@@ -22,7 +22,7 @@ use crate::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
     },
-    request::route::{Route, RouteTable},
+    request::route::{Route, RouteRule, RouteTable},
     upstream::{Registry, Upstream},
 };
 
@@ -42,7 +42,7 @@ pub struct Runtime {
 impl Runtime {
     fn compile(config: Config, tls: Arc<ServerConfig>, registry: &Registry, metrics: &Metrics) -> Self {
         let upstreams = registry.build(config.upstreams.clone(), metrics);
-        let route = |rule: &crate::request::route::RouteRule| {
+        let route = |rule: &RouteRule| {
             // The reader of the routes has checked that the upstream is there.
             let upstream = upstreams.iter().find(|upstream| upstream.rule.name == rule.upstream)?;
             Some(Arc::new(Route { rule: rule.clone(), upstream: Arc::clone(upstream) }))

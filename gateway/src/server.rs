@@ -1,8 +1,7 @@
 //! The process: everything is checked and bound first, then Pingora runs it, then it drains and ends.
 //!
-//! Pingora's own ways are worked around in two places. It tries a taken port thirty times, a second each, and then panics:
-//! ports are tried here first. And its grace period sleeps in full, even when nothing is left to wait for: so it runs on a
-//! thread of its own, and the process ends as soon as the last connection has.
+//! Pingora's grace period sleeps in full, even when nothing is left to wait for: so Pingora runs on a thread of its own,
+//! and the process ends as soon as the last connection has.
 
 use std::{
     io,
@@ -32,6 +31,7 @@ use crate::{
         Edge,
         tls::{self, CertificateError, Resumption},
     },
+    listeners::Bound,
     observe::{access_log::AccessLog, metrics::Metrics},
     proxy::Proxy,
     runtime::Shared,
@@ -74,6 +74,9 @@ pub enum StartError {
     /// A certificate cannot be served.
     #[error("{0}")]
     Certificates(#[from] CertificateError),
+    /// A socket failed after it was bound.
+    #[error("cannot listen: {0}")]
+    Socket(#[from] io::Error),
     /// Pingora gave up.
     #[error("the server ended by itself; its log says why")]
     Ended,
@@ -124,17 +127,17 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     let resumption = Resumption::new()?;
     let tls = certificates(&config, &resumption)?;
     let (listen, admin) = (config.listen, config.admin.listen);
-    try_address("listen.https", listen.https)?;
+    let mut sockets = vec![bind("listen.https", listen.https)?];
     if let Some(http) = listen.http {
-        try_address("listen.http", http)?;
+        sockets.push(bind("listen.http", http)?);
     }
-    let admin_listener = try_address("admin.listen", admin)?;
+    let admin_socket = bind("admin.listen", admin)?;
 
     let shared = Arc::new(share(config, tls, resumption)?);
     let mut pingora = Server::new_with_opt_and_conf(None, conf(&shared.started));
     pingora.bootstrap();
-    pingora.add_service(edge_service(&shared, &pingora.configuration));
-    pingora.add_service(background_service("control", Control::new(Arc::clone(&shared), arguments, admin_listener)));
+    pingora.add_service(Bound::new(edge_service(&shared, &pingora.configuration), sockets)?);
+    pingora.add_service(background_service("control", Control::new(Arc::clone(&shared), arguments, admin_socket)));
 
     let mut phases = pingora.watch_execution_phase();
     let stop = Stop { shared: Arc::clone(&shared) };
@@ -157,7 +160,7 @@ fn share(config: Config, tls: Arc<ServerConfig>, resumption: Resumption) -> Resu
     let metrics = Metrics::new()?;
     let settings = &config.access_log;
     let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
-        .map_err(|source| StartError::AccessLog { output: format!("{:?}", settings.output), source })?;
+        .map_err(|source| StartError::AccessLog { output: settings.output.to_string(), source })?;
     Ok(Shared::new(config, tls, resumption, metrics, access_log))
 }
 
@@ -166,15 +169,10 @@ fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>) -> Service<Edge<Pr
     let (listen, idle) = (shared.started.listen, shared.started.connections.idle_timeout);
     let proxy = http_proxy(conf, Proxy::new(Arc::clone(shared)));
     let gateway = Gateway::new(Arc::clone(shared), listen.http);
-    let mut service = Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle));
-    for address in std::iter::once(listen.https).chain(listen.http) {
-        service.add_tcp(&address.to_string());
-    }
-    service
+    Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle))
 }
 
-/// Binds an address, so that a taken port is known before anything runs.
-fn try_address(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source })
 }
 

@@ -5,6 +5,7 @@
 //! it can be rotated by renaming.
 
 use std::{
+    fmt,
     fs::OpenOptions,
     io::{self, BufWriter, Write},
     path::PathBuf,
@@ -42,6 +43,15 @@ impl FromStr for Output {
             "" => Err("expected `stdout` or the path of a file".to_owned()),
             "stdout" => Ok(Self::Stdout),
             path => Ok(Self::File(path.into())),
+        }
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => formatter.write_str("stdout"),
+            Self::File(path) => path.display().fmt(formatter),
         }
     }
 }

@@ -16,7 +16,7 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::connection_info,
+    edge::{Closed, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
@@ -50,8 +50,10 @@ pub struct Context {
     pub host: String,
     /// Where it goes, once that is known.
     pub route: Option<Arc<Route>>,
-    /// Who answers, once that is chosen, and since when.
-    pub upstream: Option<(Arc<Endpoint>, Instant)>,
+    /// Who answers, once that is chosen.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// When the first address was chosen.
+    upstream_began: Option<Instant>,
     /// When the last of the upstream's answer came.
     pub upstream_ended: Option<Instant>,
     /// The why-code of what the gateway answered itself.
@@ -61,7 +63,7 @@ pub struct Context {
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
-    pub body_received: u64,
+    body_received: u64,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     _in_flight: InFlight,
@@ -100,7 +102,8 @@ impl Context {
             tls: None,
             host: String::new(),
             route: None,
-            upstream: None,
+            endpoint: None,
+            upstream_began: None,
             upstream_ended: None,
             reason: None,
             problem: ProblemReader::default(),
@@ -142,10 +145,32 @@ impl Context {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
-    /// How much of the route's time is left; `None` before an upstream was chosen.
-    pub fn time_left(&self) -> Option<Duration> {
-        let (route, (_, since)) = (self.route.as_ref()?, self.upstream.as_ref()?);
-        Some(route.rule.timeout.saturating_sub(since.elapsed()))
+    /// Begins an attempt at the upstream; says how much of the route's time is left. A second attempt has what the first
+    /// one left, and is sent the body from its beginning.
+    pub fn begin_attempt(&mut self, route: &Route) -> Duration {
+        self.body_received = 0;
+        self.body_is_whole = false;
+        let began = *self.upstream_began.get_or_insert_with(Instant::now);
+        route.rule.timeout.saturating_sub(began.elapsed())
+    }
+
+    /// Whether the route's time is over.
+    pub fn is_overdue(&self) -> bool {
+        match (&self.route, self.upstream_began) {
+            (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
+            _ => false,
+        }
+    }
+
+    /// Counts a piece of the request's body.
+    ///
+    /// # Errors
+    /// The why-code of a body that is larger than its route takes.
+    pub fn receive(&mut self, octets: usize, is_last: bool) -> Result<(), Code> {
+        self.body_received = self.body_received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+        self.body_is_whole = is_last;
+        let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
+        if self.body_received > limit { Err(Code::BodyTooLarge) } else { Ok(()) }
     }
 
     /// Counts the finished request, and writes it down.
@@ -158,10 +183,14 @@ impl Context {
         let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
-        if let Some(reason) = self.reason {
-            metrics.refusals.with_label_values(&[reason]).inc();
+        match self.reason {
+            Some(reason) if reason == Closed::HostDropped.as_str() => {
+                metrics.connections_closed.with_label_values(&[reason]).inc();
+            }
+            Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),
+            None => {}
         }
-        if let (Some((endpoint, _)), Some(route)) = (&self.upstream, &self.route) {
+        if let (Some(endpoint), Some(route)) = (&self.endpoint, &self.route) {
             let outcome = self.reason.unwrap_or(status_class(status));
             let labels = [&*route.rule.upstream, endpoint.label(), outcome];
             metrics.upstream_requests.with_label_values(&labels).inc();
@@ -186,8 +215,8 @@ impl Context {
             bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
             duration,
-            upstream_duration: self.upstream.as_ref().map(|(_, since)| ended.saturating_duration_since(*since)),
-            upstream: self.upstream.as_ref().map(|(endpoint, _)| endpoint.address),
+            upstream_duration: self.upstream_began.map(|began| ended.saturating_duration_since(began)),
+            upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address),
             cache: None,
             protocol: protocol_name(self.version),
             tls_version: self.tls.map(|(version, _)| version),

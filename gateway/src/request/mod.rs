@@ -13,7 +13,7 @@ mod target;
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Uri, header};
+use http::{HeaderValue, Method, Uri, Version, header};
 use pingora::{http::RequestHeader, proxy::Session};
 use todo_shared::problem::Code;
 
@@ -24,7 +24,7 @@ use self::{
     route::{Match, Route},
     target::Target,
 };
-use crate::{reply::Reply, runtime::Runtime};
+use crate::{edge::HeadLimits, reply::Reply, runtime::Runtime};
 
 /// What a request is told that asks for a method which is never forwarded (RFC 9110 section 9.1).
 const FORWARDED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -41,6 +41,12 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     }
     let malformed = || Reply::refuse(Code::RequestMalformed);
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
+    if raw == "*" {
+        return Err(Reply::refuse(Code::NotImplemented));
+    }
+    if context.version == Version::HTTP_2 {
+        check_bounds(head, &raw, runtime.edge.head)?;
+    }
     let target = Target::parse(&raw).ok_or_else(malformed)?;
 
     let field = head.headers.get(header::HOST).map(HeaderValue::to_str).transpose().map_err(|_| malformed())?;
@@ -63,11 +69,14 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     context.route = Some(Arc::clone(route));
 
     // What was matched is what is sent: in origin form, in the path's one form, to the host that was trusted.
+    let host_is_right = field.is_some_and(|field| field == context.host);
     let one_form = target.with_path(&path);
     if one_form != raw || head.uri.authority().is_some() {
         head.set_uri(one_form.parse::<Uri>().map_err(|_| malformed())?);
     }
-    head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
+    if !host_is_right {
+        head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
+    }
     check_length(head, route)
 }
 
@@ -105,6 +114,20 @@ fn find_route<'a>(
         Match::NotFound => Err(Reply::refuse(Code::NotFound)),
         Match::MethodNotAllowed(allow) => Err(Reply::method_not_allowed(allow.clone())),
     }
+}
+
+/// The bounds of a head, which the gate holds over HTTP/1, for a head that came over HTTP/2: counted as that would be
+/// written in HTTP/1.
+fn check_bounds(head: &RequestHeader, target: &str, limits: HeadLimits) -> Result<(), Reply> {
+    if target.len() > limits.target {
+        return Err(Reply::refuse(Code::UriTooLong));
+    }
+    let fields: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    if head.headers.len() > limits.fields || fields + target.len() > limits.octets {
+        return Err(Reply::refuse(Code::HeaderTooLarge));
+    }
+    Ok(())
 }
 
 /// A body that says beforehand that it is too large is refused before it is read.

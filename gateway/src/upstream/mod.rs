@@ -142,6 +142,17 @@ fn peer(rule: &UpstreamRule, address: SocketAddr) -> HttpPeer {
     peer
 }
 
+/// A peer that must have answered within this time: no step of the exchange may take longer.
+pub fn within(peer: &HttpPeer, left: Duration) -> Box<HttpPeer> {
+    let mut peer = Box::new(peer.clone());
+    let connect = peer.options.connection_timeout.map_or(left, |longest| longest.min(left));
+    peer.options.connection_timeout = Some(connect);
+    peer.options.total_connection_timeout = Some(connect);
+    peer.options.read_timeout = Some(left);
+    peer.options.write_timeout = Some(left);
+    peer
+}
+
 /// The state of every address, across reloads.
 #[derive(Debug, Default)]
 pub struct Registry {

@@ -193,6 +193,31 @@ impl Gateway {
         Answer::parse(&self.octets(&request).await)
     }
 
+    /// One HTTP/2 request, and its answer.
+    pub(crate) async fn ask_http2(&self, request: http::Request<Vec<u8>>) -> Answer {
+        let mut config = (*self.client).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(self.address).await.expect("connected");
+        let name = ServerName::try_from("localhost").expect("name");
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("handshake");
+        let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        let driver = tokio::spawn(connection);
+        let (head, body) = request.into_parts();
+        let mut client = client.ready().await.expect("ready");
+        let (answer, mut sender) =
+            client.send_request(http::Request::from_parts(head, ()), body.is_empty()).expect("sent");
+        if !body.is_empty() {
+            sender.send_data(body.into(), true).expect("queued");
+        }
+        let (head, mut body) = answer.await.expect("an answer").into_parts();
+        let mut octets = Vec::new();
+        while let Some(piece) = body.data().await {
+            octets.extend_from_slice(&piece.expect("a piece"));
+        }
+        driver.abort();
+        Answer { status: head.status, headers: head.headers, body: octets }
+    }
+
     /// The access log, whole: nothing can be logged after this.
     pub(crate) fn access_log(&self) -> Vec<serde_json::Value> {
         self.shared.access_log.stop();
@@ -217,7 +242,8 @@ fn tls() -> (ServerConfig, ClientConfig) {
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let mut roots = RootCertStore::empty();
     roots.add(certificate.der().clone()).expect("root");
-    let server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("certificate");
+    let mut server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("certificate");
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     (server, ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 

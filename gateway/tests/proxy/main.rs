@@ -17,7 +17,8 @@ use http::StatusCode;
 
 /// The problem code of an answer.
 fn code(answer: &harness::Answer) -> String {
-    let document: serde_json::Value = serde_json::from_slice(&answer.body).expect("a problem document");
+    let document: serde_json::Value = serde_json::from_slice(&answer.body)
+        .unwrap_or_else(|error| panic!("no problem document ({error}): {answer:?}"));
     document["code"].as_str().expect("a code").to_owned()
 }
 
@@ -90,6 +91,7 @@ async fn what_goes_no_further_never_reaches_the_origin() {
         (GET.replace("/v1/x", "/v1/%2e%2e/x"), "request_malformed"),
         (GET.replace("/v1/x", "/nothing"), "not_found"),
         (GET.replace("GET", "PUT"), "method_not_allowed"),
+        (GET.replace("GET /v1/x", "OPTIONS *"), "not_implemented"),
         (format!("{}Content-Length: 300000\r\n", GET.replace("GET", "POST")), "body_too_large"),
     ] {
         let answer = gateway.ask(&format!("{request}\r\n")).await;
@@ -176,6 +178,50 @@ async fn the_code_of_the_apis_problem_is_in_the_log() {
         (&"token_missing".into(), &401.into(), &"api".into())
     );
     assert_eq!((&lines[0]["protocol"], &lines[0]["tls_version"]), (&"http/1.1".into(), &"1.3".into()));
+}
+
+#[tokio::test]
+async fn over_http2_the_same_holds() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let gateway = Gateway::before(&origin, "").await;
+    let request = |method: &str, uri: &str, body: usize| {
+        let builder = http::Request::builder().method(method).uri(uri).header("content-length", body);
+        builder.body(vec![b'a'; body]).expect("request")
+    };
+    let answer = gateway.ask_http2(request("GET", "https://localhost/v1/%78", 0)).await;
+    assert_eq!((answer.status, answer.body.as_slice()), (StatusCode::OK, &b"ok"[..]));
+    assert!(answer.headers.contains_key("strict-transport-security") && !answer.headers.contains_key("connection"));
+    let head = origin.heads().await.remove(0).to_lowercase();
+    for line in ["get /v1/x http/1.1", "host: localhost", "via: 2 todo-gateway", "x-forwarded-host: localhost"] {
+        assert!(head.lines().any(|found| found == line), "{line} in\n{head}");
+    }
+    let long = format!("https://localhost/{}", "a".repeat(9000));
+    for (uri, method, body, expected) in [
+        ("https://foreign.example/v1/x", "GET", 0, "host_untrusted"),
+        ("https://localhost/v1//x", "GET", 0, "request_malformed"),
+        ("https://localhost/nothing", "GET", 0, "not_found"),
+        ("https://localhost/v1/x", "PUT", 0, "method_not_allowed"),
+        ("https://localhost/v1/x", "TRACE", 0, "method_not_allowed"),
+        ("https://localhost/v1/x", "POST", 400_000, "body_too_large"),
+        (&long, "GET", 0, "uri_too_long"),
+    ] {
+        let answer = gateway.ask_http2(request(method, uri, body)).await;
+        assert_eq!(code(&answer), expected, "{method} {uri}");
+        assert!(answer.headers.contains_key("content-security-policy"), "{expected}");
+    }
+    let mut many = request("GET", "https://localhost/v1/x", 0);
+    for number in 0..101 {
+        many.headers_mut().insert(
+            http::HeaderName::try_from(format!("x-{number}")).expect("name"),
+            http::HeaderValue::from_static("1"),
+        );
+    }
+    assert_eq!(code(&gateway.ask_http2(many).await), "header_too_large");
+    let mut large = request("GET", "https://localhost/v1/x", 0);
+    large.headers_mut().insert("x-large", http::HeaderValue::from_str(&"a".repeat(40_000)).expect("value"));
+    assert_eq!(code(&gateway.ask_http2(large).await), "header_too_large");
+    let lines = gateway.access_log();
+    assert!(lines.iter().all(|line| line["protocol"] == "h2" && line["kind"] == "request"));
 }
 
 #[tokio::test]
