@@ -18,7 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -152,6 +152,10 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+            return Err(stop(context, Code::UpstreamInvalid, ErrorSource::Upstream));
+        }
         if answer.status.is_informational() {
             return Ok(());
         }

@@ -125,6 +125,7 @@ async fn an_origin_that_misbehaves_is_told_apart() {
         ("garbage\r\n\r\n", "upstream_invalid"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "upstream_invalid"),
         ("", "upstream_unreachable"),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nx", "upstream_invalid"),
     ] {
         let origin = Origin::answering(answer).await;
         let gateway = Gateway::before(&origin, "").await;
