@@ -148,7 +148,7 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
@@ -158,6 +158,10 @@ impl ProxyHttp for Proxy {
         }
         if answer.status.is_informational() {
             return Ok(());
+        }
+        if self.shared.is_draining() {
+            // Pingora asks only at a request's beginning; the client learns now that the connection ends.
+            session.set_keepalive(None);
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
