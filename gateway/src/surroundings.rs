@@ -10,6 +10,7 @@ use crate::{
     edge::{ALLOW, Closed, ConnectionInfo, Endpoint, Refusal, Settings, Surroundings},
     observe::record::{ConnectionRecord, Record},
     reply::{self, Reply},
+    request::host::OnUntrusted,
     runtime::Shared,
 };
 
@@ -79,6 +80,11 @@ impl Surroundings for Gateway {
     }
 
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes {
+        let runtime = self.shared.runtime();
+        if refusal.code == Code::HostUntrusted && runtime.config.hosts.on_untrusted == OnUntrusted::Drop {
+            self.closed(info, Some(Closed::HostDropped), 0);
+            return Bytes::new();
+        }
         self.left(info);
         self.shared.metrics.refusals.with_label_values(&[refusal.code.as_str()]).inc();
         let reply = match refusal.code {
@@ -86,8 +92,7 @@ impl Surroundings for Gateway {
             code => Reply::refuse(code),
         };
         let request_id = RequestId::fresh();
-        let policy = &self.shared.runtime().config.responses;
-        let answer = reply::raw(&reply, &request_id, policy, info.endpoint == Endpoint::Https);
+        let answer = reply::raw(&reply, &request_id, &runtime.config.responses, info.endpoint == Endpoint::Https);
         self.log(ConnectionRecord {
             time: SystemTime::now(),
             client: info.peer.ip().to_canonical(),

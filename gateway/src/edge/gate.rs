@@ -142,11 +142,9 @@ impl Gate {
         most: u64,
     ) -> Poll<io::Result<u64>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
-        let room = buffer.remaining().min(usize::try_from(most).unwrap_or(usize::MAX));
-        let mut window = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(Pin::new(io).poll_read(context, &mut window))?;
-        let read = window.filled().len();
-        buffer.advance(read);
+        let before = buffer.filled().len();
+        ready!(pin!(io.take(most)).poll_read(context, buffer))?;
+        let read = buffer.filled().len() - before;
         Poll::Ready(Ok(read as u64))
     }
 }

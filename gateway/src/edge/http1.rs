@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use memchr::{memchr, memmem};
 use pingora_core::{
     apps::{HttpPersistentSettings, HttpServerApp as _},
     protocols::http::ServerSession,
@@ -48,7 +50,10 @@ pub(super) async fn serve<SV>(
         let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
             Next::Head(octets, framing) => (octets, framing),
             Next::Refused(refusal) => {
-                let answer = surroundings.refused(&info, &refusal, gate.held().len());
+                let mut answer = surroundings.refused(&info, &refusal, gate.held().len());
+                if gate.held().starts_with(b"HEAD ") {
+                    leave_head(&mut answer);
+                }
                 gate.answer_and_close(&answer).await;
                 return;
             }
@@ -99,15 +104,17 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
         }
     }
     let deadline = Instant::now() + settings.head_timeout;
-    let mut empty_lines = 0;
+    let (mut empty_lines, mut checked) = (0, 0);
     loop {
         while empty_lines < MOST_EMPTY_LINES && gate.skip_empty_line() {
             empty_lines += 1;
         }
-        match check(gate.held(), &settings.head) {
-            Found::Whole { octets, framing } => return Next::Head(octets, framing),
-            Found::Refused(refusal) => return Next::Refused(refusal),
-            Found::Partial => {}
+        if is_worth_a_check(gate.held(), checked) {
+            match check(gate.held(), &settings.head) {
+                Found::Whole { octets, framing } => return Next::Head(octets, framing),
+                Found::Refused(refusal) => return Next::Refused(refusal),
+                Found::Partial => checked = gate.held().len(),
+            }
         }
         match timeout_at(deadline, gate.fill()).await {
             Ok(Ok(1..)) => {}
@@ -118,15 +125,47 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
     }
 }
 
+/// Whether more can be known than when this many octets had arrived: a line has ended since, or there is twice as much.
+/// Else a head that comes octet by octet would cost the square of its length.
+fn is_worth_a_check(held: &[u8], checked: usize) -> bool {
+    held.len() >= 2 * checked || memchr(b'\n', held.get(checked..).unwrap_or_default()).is_some()
+}
+
 /// Empty lines that a client may send before a request (RFC 9112 section 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
 const LATE: Refusal = Refusal { code: Code::RequestTimeout, reason: "the head did not arrive in time" };
+
+/// An answer to HEAD has no content (RFC 9110 section 9.3.2).
+fn leave_head(answer: &mut Bytes) {
+    if let Some(end) = memmem::find(answer, b"\r\n\r\n") {
+        answer.truncate(end + 4);
+    }
+}
 
 /// Completes when the gateway is told to stop.
 async fn stopped(shutdown: &mut ShutdownWatch) {
     if shutdown.wait_for(|stopping| *stopping).await.is_err() {
         // The sender is gone, and with it whoever could tell.
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_comes_octet_by_octet_is_not_checked_for_each() {
+        let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(5000), "b".repeat(5000));
+        let (mut checked, mut checks) = (0, Vec::new());
+        for end in 1..=head.len() {
+            if is_worth_a_check(&head.as_bytes()[..end], checked) {
+                checked = end;
+                checks.push(end);
+            }
+        }
+        assert!(checks.len() <= 4 + 14, "one for each line and each doubling: {checks:?}");
+        assert_eq!(checked, head.len(), "a whole head is always seen");
     }
 }

@@ -111,7 +111,8 @@ pub trait Surroundings: Send + Sync + 'static {
     /// A connection ends before a request could begin on it.
     fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed);
 
-    /// A head is refused: logs and counts it, and returns the octets of the whole answer, which ends the connection.
+    /// A head is refused: logs and counts it, and returns the octets of the whole answer, which ends the connection; none
+    /// where it is to end without a word.
     /// `received` octets of it have arrived.
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes;
 

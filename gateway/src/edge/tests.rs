@@ -87,7 +87,7 @@ impl Surroundings for Recorder {
 
     fn refused(&self, _: &ConnectionInfo, refusal: &Refusal, _: usize) -> Bytes {
         self.note(format!("refused {}", refusal.code));
-        Bytes::from(format!("HTTP/1.1 {} x\r\nConnection: close\r\n\r\n", refusal.code.status().as_u16()))
+        Bytes::from(format!("HTTP/1.1 {} x\r\nConnection: close\r\n\r\nproblem", refusal.code.status().as_u16()))
     }
 
     fn closed(&self, _: &ConnectionInfo, reason: Option<Closed>, served: u64) {
@@ -159,6 +159,15 @@ impl Running {
         tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection")
     }
 
+    /// A connection on which HTTP/2 was agreed.
+    async fn connect_http2(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let mut config = (*self.client).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        let name = ServerName::try_from("localhost").expect("a name");
+        TlsConnector::from(Arc::new(config)).connect(name, self.connect().await).await.expect("a handshake")
+    }
+
     /// Waits until the edge has said this.
     async fn event(&self, wanted: &str) {
         for _ in 0..1000 {
@@ -181,6 +190,12 @@ async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     timeout(Duration::from_secs(20), stream.read_to_end(&mut answer)).await.expect("in time").expect("read");
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Waits until the edge has closed, without a goodbye of TLS.
+async fn is_cut(mut stream: impl AsyncRead + Unpin) {
+    let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await.expect("in time");
+    assert_eq!(read.expect_err("no goodbye").kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
 #[tokio::test]
@@ -225,6 +240,9 @@ async fn what_is_malformed_is_answered_once_and_closed() {
             .await;
     assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("Http1"), "{answer}");
     edge.event("refused request_malformed").await;
+    // The answer to HEAD has no content, whatever the refusal.
+    let answer = exchange(&mut edge.connect().await, "HEAD / HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with("\r\n\r\n"), "{answer}");
     // A request that is whole is served before a malformed one behind it is refused.
     let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET\r\n\r\n").await;
     assert!(answer.contains("GET /1") && answer.contains("HTTP/1.1 400"), "{answer}");
@@ -258,6 +276,25 @@ async fn slow_clients_are_cut() {
     let edge = run(Endpoint::Https, |settings| settings.handshake_timeout = Duration::from_millis(100)).await;
     assert_eq!(read_to_end(&mut edge.connect().await).await, "");
     edge.event("turned away handshake_timeout").await;
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_http2_and_says_nothing_is_cut() {
+    let edge = run(Endpoint::Https, |settings| settings.head_timeout = Duration::from_millis(100)).await;
+    for octets in ["", "PRI * HTTP/2.0\r\n"] {
+        let mut stream = edge.connect_http2().await;
+        stream.write_all(octets.as_bytes()).await.expect("sent");
+        is_cut(stream).await;
+        edge.event("closed head_timeout 0").await;
+        edge.recorder.events.lock().expect("unpoisoned").clear();
+    }
+    // A stop does not wait for such a client.
+    let edge = run(Endpoint::Https, |_| ()).await;
+    let silent = edge.connect_http2().await;
+    edge.event("opened Http2 1").await;
+    edge.stop.send_replace(true);
+    is_cut(silent).await;
+    edge.event("closed - 0").await;
 }
 
 #[tokio::test]
@@ -299,11 +336,7 @@ async fn filters_see_the_connection_over_tls_and_both_protocols() {
         let answer = exchange(&mut stream, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
         assert!(answer.ends_with(expected), "{answer}");
     }
-    let mut config = (*edge.client).clone();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    config.resumption = rustls::client::Resumption::disabled();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name(), edge.connect().await).await.expect("a handshake");
-    let (mut client, connection) = h2::client::handshake(stream).await.expect("h2");
+    let (mut client, connection) = h2::client::handshake(edge.connect_http2().await).await.expect("h2");
     let driving = tokio::spawn(connection);
     for path in ["/1", "/2"] {
         let request = http::Request::get(format!("https://localhost{path}")).body(()).expect("a request");
