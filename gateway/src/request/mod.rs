@@ -24,10 +24,11 @@ use self::{
     route::{Match, Route},
     target::Target,
 };
-use crate::{edge::HeadLimits, reply::Reply, runtime::Runtime};
-
-/// What a request is told that asks for a method which is never forwarded (RFC 9110 section 9.1).
-const FORWARDED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+use crate::{
+    edge::{ALLOW, HeadLimits},
+    reply::Reply,
+    runtime::Runtime,
+};
 
 /// Host, path, route and size: everything that can be decided from the head alone.
 ///
@@ -37,11 +38,12 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     let runtime = Arc::clone(&context.runtime);
     let head = session.req_header_mut();
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(Reply::method_not_allowed(FORWARDED_METHODS));
+        return Err(Reply::method_not_allowed(HeaderValue::from_static(ALLOW)));
     }
     let malformed = || Reply::refuse(Code::RequestMalformed);
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
-    if raw == "*" {
+    if raw == "*" || (head.method == Method::OPTIONS && forward::max_forwards(&head.headers) == Some(0)) {
+        // Asked of the gateway itself, which has nothing to say about its options.
         return Err(Reply::refuse(Code::NotImplemented));
     }
     if context.version == Version::HTTP_2 {

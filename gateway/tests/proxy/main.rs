@@ -9,11 +9,14 @@
 )]
 
 mod harness;
+mod messages;
+mod origin;
 
 use std::time::Duration;
 
-use harness::{Gateway, Origin};
+use harness::Gateway;
 use http::StatusCode;
+use origin::Origin;
 
 /// The problem code of an answer.
 fn code(answer: &harness::Answer) -> String {
@@ -161,6 +164,25 @@ async fn an_answer_that_dribbles_is_cut_at_the_end_of_its_time() {
     assert!((1..10).contains(&answer.body.len()), "{} octets came", answer.body.len());
     let lines = gateway.access_log();
     assert_eq!((&lines[0]["status"], &lines[0]["reason"]), (&200.into(), &"upstream_timeout".into()));
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_does_not_stretch_the_routes_time() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    let head = format!("{}Content-Length: 100000\r\n\r\n", GET.replace("GET", "POST"));
+    let answer = tokio::time::timeout(Duration::from_secs(10), gateway.trickle(&head)).await.expect("in time");
+    assert_eq!((answer.status.as_u16(), code(&answer).as_str()), (408, "request_timeout"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+    let length = 64 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
+    let origin = Origin::answering(&answer).await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    gateway.unread(&format!("{GET}\r\n"), "write_timeout").await;
+    assert_eq!(gateway.access_log()[0]["reason"], "write_timeout");
 }
 
 #[tokio::test]
