@@ -51,6 +51,9 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
     for name in owned {
         request.remove_header(&name);
     }
+    if context.version == Version::HTTP_2 {
+        join_cookies(request)?;
+    }
     if request.method == Method::OPTIONS
         && let Some(left) = max_forwards(&request.headers)
     {
@@ -62,6 +65,15 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
     request.insert_header(request_id::HEADER, context.request_id.as_str())?;
     request.insert_header(trace_context::HEADER, context.trace.to_string())?;
     request.append_header(header::VIA, via(context.version)).map(drop)
+}
+
+/// HTTP/2 may cut `Cookie` into many fields, HTTP/1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let crumbs: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1 {
+        request.insert_header(header::COOKIE, crumbs.join(&b"; "[..]))?;
+    }
+    Ok(())
 }
 
 /// How many times the request may still be forwarded (RFC 9110 section 7.6.2); `None` where it does not say.

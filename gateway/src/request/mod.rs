@@ -132,9 +132,14 @@ fn check_bounds(head: &RequestHeader, target: &str, limits: HeadLimits) -> Resul
     Ok(())
 }
 
-/// A body that says beforehand that it is too large is refused before it is read.
+/// A body that says beforehand that it is too large is refused before it is read, and one that says it twice, which the
+/// gate refuses over HTTP/1.
 fn check_length(head: &RequestHeader, route: &Route) -> Result<(), Reply> {
-    let Some(length) = head.headers.get(header::CONTENT_LENGTH) else { return Ok(()) };
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    if lengths.next().is_some() {
+        return Err(Reply::refuse(Code::RequestMalformed));
+    }
     let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
     match length.ok_or_else(|| Reply::refuse(Code::RequestMalformed))? {
         length if length > route.rule.max_body => Err(Reply::refuse(Code::BodyTooLarge)),

@@ -232,6 +232,9 @@ async fn over_http2_the_same_holds() {
         assert_eq!(code(&answer), expected, "{method} {uri}");
         assert!(answer.headers.contains_key("content-security-policy"), "{expected}");
     }
+    let mut twice = request("POST", "https://localhost/v1/x", 2);
+    twice.headers_mut().append("content-length", http::HeaderValue::from_static("2"));
+    assert_eq!(code(&gateway.ask_http2(twice).await), "request_malformed");
     let mut many = request("GET", "https://localhost/v1/x", 0);
     for number in 0..101 {
         many.headers_mut().insert(

@@ -48,3 +48,13 @@ async fn max_forwards_is_counted_down_and_ends_at_nothing() {
     let heads = origin.heads().await;
     assert!(heads.len() == 1 && heads[0].to_lowercase().contains("max-forwards: 1\r\n"), "{heads:?}");
 }
+
+#[tokio::test]
+async fn cookies_that_http2_cut_up_are_one_field_again() {
+    let origin = Origin::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let gateway = Gateway::before(&origin, "").await;
+    let request = http::Request::get("https://localhost/v1/x").header("cookie", "a=1").header("cookie", "b=2");
+    gateway.ask_http2(request.body(Vec::new()).expect("request")).await;
+    let head = origin.heads().await.remove(0).to_lowercase();
+    assert!(head.contains("\r\ncookie: a=1; b=2\r\n") && head.matches("cookie").count() == 1, "{head}");
+}
