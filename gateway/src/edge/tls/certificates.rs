@@ -24,9 +24,7 @@ use rustls::{
     server::ParsedCertificate,
     sign::CertifiedKey,
 };
-use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate, time::ASN1Time,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate, time::ASN1Time};
 
 use crate::edge::tls::{CertificateFiles, Summary};
 
@@ -97,7 +95,11 @@ pub struct Certificate {
 
 impl Certificate {
     /// Reads the files and checks what can be checked from here: form, order, signatures, dates as of `now`, key.
-    pub fn load(files: &CertificateFiles, provider: &CryptoProvider, now: SystemTime) -> Result<Self, CertificateError> {
+    pub fn load(
+        files: &CertificateFiles,
+        provider: &CryptoProvider,
+        now: SystemTime,
+    ) -> Result<Self, CertificateError> {
         let (chain, _) = read(&files.chain)?;
         let chain = parse_pem(&files.chain, &chain)?;
         let parsed = parse_chain(&files.chain, &chain)?;
@@ -190,11 +192,11 @@ fn parse_chain<'a>(
     file: &Path,
     chain: &'a [CertificateDer<'static>],
 ) -> Result<Vec<X509Certificate<'a>>, CertificateError> {
-    let parse = |(certificate, position): (&'a CertificateDer<'static>, usize)| match parse_x509_certificate(certificate)
-    {
-        Ok(([], parsed)) => Ok(parsed),
-        _ => Err(CertificateError::Certificate { file: file.to_owned(), position }),
-    };
+    let parse =
+        |(certificate, position): (&'a CertificateDer<'static>, usize)| match parse_x509_certificate(certificate) {
+            Ok(([], parsed)) => Ok(parsed),
+            _ => Err(CertificateError::Certificate { file: file.to_owned(), position }),
+        };
     chain.iter().zip(1..).map(parse).collect()
 }
 
@@ -258,7 +260,13 @@ pub(super) fn verify(
     roots.add(anchor.clone().into_owned())?;
     let now = UnixTime::since_unix_epoch(now.duration_since(UNIX_EPOCH).unwrap_or_default());
     let algorithms = provider.signature_verification_algorithms.all;
-    verify_server_cert_signed_by_trust_anchor(&ParsedCertificate::try_from(leaf)?, &roots, intermediates, now, algorithms)
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(leaf)?,
+        &roots,
+        intermediates,
+        now,
+        algorithms,
+    )
 }
 
 /// The names of its subject alternative names, in lower case, and the addresses there. The common name does not count
@@ -281,8 +289,10 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
     v4.or_else(|_| <[u8; 16]>::try_from(octets).map(|octets| Ipv6Addr::from(octets).into())).ok()
 }
 
-
 /// A date before 1970, which no certificate in use has, counts as 1970.
 fn system_time(time: ASN1Time) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(u64::try_from(time.timestamp()).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

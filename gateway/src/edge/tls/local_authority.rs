@@ -19,8 +19,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree,
-    IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType, date_time_ymd,
 };
 use rustls::{client::verify_server_name, crypto::CryptoProvider, pki_types::ServerName, server::ParsedCertificate};
 
@@ -186,7 +186,8 @@ fn common_name(name: &str) -> DistinguishedName {
 fn lock(directory: &Path, longest: Duration) -> Result<File, AuthorityError> {
     let unusable = |source| AuthorityError::Directory { directory: directory.to_owned(), source };
     let file = directory.join(".lock");
-    let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&file).map_err(unusable)?;
+    let opened =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&file).map_err(unusable)?;
     let start = Instant::now();
     loop {
         match opened.try_lock() {
@@ -215,3 +216,6 @@ fn write(file: &Path, content: &str, mode: u32) -> Result<(), AuthorityError> {
     };
     place().map_err(|source| AuthorityError::Write { file: file.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests;
