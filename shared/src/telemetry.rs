@@ -2,7 +2,11 @@
 //!
 //! Standard output belongs to the access log of the gateway and to the answers of commands.
 
-use std::{fmt, io, str::FromStr};
+use std::{
+    fmt,
+    io::{self, IsTerminal as _},
+    str::FromStr,
+};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::{
@@ -67,7 +71,7 @@ pub fn init(format: LogFormat, level: &LogLevel) {
     let filter = EnvFilter::builder().parse_lossy(&level.0);
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let _ = match format {
-        LogFormat::Human => builder.with_target(false).finish().try_init(),
+        LogFormat::Human => builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish().try_init(),
         LogFormat::Json => builder
             .event_format(JsonLine)
             .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())

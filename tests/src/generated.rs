@@ -43,7 +43,10 @@ fn env_file(environment: Environment) -> String {
          TODO_ENVIRONMENT={environment}\n"
     );
     for tier in &TIERS {
-        text.push_str(&format!("\n### {}\n\n{}", tier.name, reference::env_example(tier, environment)));
+        text += "\n### ";
+        text += tier.name;
+        text += "\n\n";
+        text += &reference::env_example(tier, environment);
     }
     text
 }

@@ -114,7 +114,11 @@ pub fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn serve(mut stream: TcpStream, recorded: &Mutex<Vec<Request>>, answer: &(dyn Fn(Request) -> Answer + Send + Sync)) -> io::Result<()> {
+async fn serve(
+    mut stream: TcpStream,
+    recorded: &Mutex<Vec<Request>>,
+    answer: &(dyn Fn(Request) -> Answer + Send + Sync),
+) -> io::Result<()> {
     let mut held = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut held).await? {
         if request.target() == "/readyz" {
@@ -140,7 +144,11 @@ async fn read_request(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<
     held.drain(..end + 4);
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default().to_owned();
-    let fields = lines.filter_map(|line| line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))).collect();
+    let fields = lines
+        .filter_map(|line| {
+            line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        })
+        .collect();
     let mut request = Request { line, fields, body: Vec::new() };
     if let Some(length) = request.field("content-length").and_then(|length| length.parse::<usize>().ok()) {
         while held.len() < length {
@@ -159,7 +167,8 @@ async fn read_request(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<
                     return Ok(None);
                 }
             };
-            let size = usize::from_str_radix(String::from_utf8_lossy(&held[..end]).trim(), 16).map_err(io::Error::other)?;
+            let size =
+                usize::from_str_radix(String::from_utf8_lossy(&held[..end]).trim(), 16).map_err(io::Error::other)?;
             while held.len() < end + 2 + size + 2 {
                 if stream.read_buf(held).await? == 0 {
                     return Ok(None);

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
@@ -115,9 +115,12 @@ pub fn query(url: &str, statement: &str) -> io::Result<String> {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // The children notice within seconds that the postmaster is gone; the folder goes with its handle.
-        if let Some(process) = self.process.as_ref() {
-            process.signal(Signal::Terminate);
+        let Some(process) = self.process.as_mut() else { return };
+        process.signal(Signal::Interrupt);
+        // Its children go with it only if it ends by itself; killing it is the last resort.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while process.ended().is_none() && Instant::now() < deadline {
+            std::thread::yield_now();
         }
     }
 }

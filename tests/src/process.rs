@@ -15,6 +15,8 @@ use crate::wait::eventually;
 pub enum Signal {
     /// Ask to stop.
     Terminate,
+    /// Ask to stop, as Ctrl-C does; PostgreSQL's fast shutdown.
+    Interrupt,
     /// Ask to read the configuration again.
     HangUp,
     /// Stop at once, without a chance to clean up.
@@ -47,6 +49,7 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let name = match signal {
             Signal::Terminate => "-TERM",
+            Signal::Interrupt => "-INT",
             Signal::HangUp => "-HUP",
             Signal::Kill => "-KILL",
         };

@@ -25,7 +25,11 @@ pub fn tls_config(ca: &std::path::Path, alpn: &[&str]) -> io::Result<ClientConfi
     for certificate in CertificateDer::pem_file_iter(ca).map_err(io::Error::other)? {
         roots.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
     }
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    // As browsers do: the hybrid group first.
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::X25519MLKEM768);
+    let builder = ClientConfig::builder_with_provider(provider.into()).with_safe_default_protocol_versions();
+    let mut config = builder.map_err(io::Error::other)?.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(config)
 }

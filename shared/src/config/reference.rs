@@ -30,10 +30,12 @@ pub fn keys(document: &str) -> Vec<Key> {
     let mut comment: Vec<String> = Vec::new();
     for line in document.lines() {
         let bare = line.trim();
-        if let Some(name) = bare.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
+        // A list that has no element by default is an example as well.
+        let table = bare.strip_prefix('#').unwrap_or(bare);
+        if let Some(name) = table.strip_prefix("[[").and_then(|rest| rest.strip_suffix("]]")) {
             (section, in_list) = (name.to_owned(), true);
             comment.clear();
-        } else if let Some(name) = bare.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        } else if let Some(name) = table.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
             // A table below a list of tables belongs to that list's element.
             in_list = in_list && name.split('.').next() == section.split('.').next();
             name.clone_into(&mut section);
@@ -108,7 +110,8 @@ mod tests {
     #[test]
     fn keys_carry_their_comments_and_examples() {
         let document = "# about the file\n\n[server]\n# Where to listen.\n# In words.\nlisten = \"127.0.0.1:1\"\n\n# A name.\n#name = \"x\"\n\n\
-                        [[routes]]\n# Its name.\nname = \"api\"\n[[routes]]\nname = \"other\"\n[tls]\nhosts = [\"a\", \"b\"]\n";
+                        [[routes]]\n# Its name.\nname = \"api\"\n[[routes]]\nname = \"other\"\n[tls]\nhosts = [\"a\", \"b\"]\n\
+                        #[[tls.certificates]]\n# Its chain.\n#chain = \"c\"\n";
         let keys = keys(document);
         let paths: Vec<_> = keys.iter().map(|key| (key.path.as_str(), key.example, key.in_list)).collect();
         assert_eq!(
@@ -117,7 +120,8 @@ mod tests {
                 ("server.listen", false, false),
                 ("server.name", true, false),
                 ("routes.name", false, true),
-                ("tls.hosts", false, false)
+                ("tls.hosts", false, false),
+                ("tls.certificates.chain", true, true)
             ]
         );
         assert_eq!(keys[0].comment, ["Where to listen.", "In words."]);

@@ -56,6 +56,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A key that may be absent, where an empty string is a value like any other.
+    pub fn present<T: Setting>(&self, key: &'static str) -> Option<Option<T>> {
+        self.entry(key).map_or(Some(None), |entry| self.convert(key, &entry.located).map(Some))
+    }
+
+    /// A key that may be absent and then has this value.
+    pub fn get_or<T: Setting>(&self, key: &'static str, value: T) -> Option<T> {
+        self.optional(key).map(|given| given.unwrap_or(value))
+    }
+
     /// A key whose text is read by `FromStr`; the error's text is shown.
     pub fn parsed<T: FromStr<Err: Display>>(&self, key: &'static str) -> Option<T> {
         self.required(key).and_then(|entry| self.parse(key, &entry.located))

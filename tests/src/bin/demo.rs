@@ -46,12 +46,13 @@ async fn play() -> io::Result<()> {
     step(&ada, "GET", "/v1/lists", &[], None, 200).await?;
     let list =
         step(&ada, "POST", "/v1/lists", &[], Some(&json!({"name": "Garden", "color": "#44aa44"})), 201).await?.json();
+    let list_id = text(&list, "id");
 
     chapter("Write todos down");
-    let mut body = json!({"title": "Water the tomatoes", "list_id": list["id"], "priority": "high", "tags": ["daily"]});
+    let mut body = json!({"title": "Water the tomatoes", "list_id": list_id, "priority": "high", "tags": ["daily"]});
     let todo = step(&ada, "POST", "/v1/todos", &[], Some(&body), 201).await?;
     for title in ["Order seeds", "Sharpen the shears"] {
-        body = json!({"title": title, "list_id": list["id"]});
+        body = json!({"title": title, "list_id": list_id});
         step(&ada, "POST", "/v1/todos", &[], Some(&body), 201).await?;
     }
 

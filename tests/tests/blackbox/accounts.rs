@@ -10,7 +10,10 @@ pub(crate) async fn registers_and_signs_in(stack: &Stack) {
     let body = json!({"email": email, "password": PASSWORD, "display_name": "Ada"});
     let registered = client.post("/v1/auth/register", &body).await.expect(201);
     assert_eq!(registered.header("cache-control"), Some("no-store"));
-    let signed_in = client.post("/v1/auth/login", &json!({"email": email, "password": PASSWORD, "device_name": "laptop"})).await.expect(200);
+    let signed_in = client
+        .post("/v1/auth/login", &json!({"email": email, "password": PASSWORD, "device_name": "laptop"}))
+        .await
+        .expect(200);
     assert_eq!(signed_in.header("cache-control"), Some("no-store"));
     for answer in [&registered, &signed_in] {
         let body = answer.json();
@@ -119,7 +122,11 @@ pub(crate) async fn a_new_password_ends_the_other_sessions(stack: &Stack) {
     let other = stack.client().login(&account.email).await;
     let new = "another plain long sentence";
     let change = |current: &str| json!({"current_password": current, "new_password": new});
-    account.client.post("/v1/auth/password", &change("wrong wrong wrong wrong")).await.expect_problem(401, "credentials_invalid");
+    account
+        .client
+        .post("/v1/auth/password", &change("wrong wrong wrong wrong"))
+        .await
+        .expect_problem(401, "credentials_invalid");
     account.client.post("/v1/auth/password", &change(PASSWORD)).await.expect(204);
     account.client.get("/v1/me").await.expect(200);
     other.client.get("/v1/me").await.expect_problem(401, "token_invalid");
@@ -132,7 +139,12 @@ pub(crate) async fn the_profile_is_read_and_changed(stack: &Stack) {
     let account = stack.client().register().await;
     let me = account.client.get("/v1/me").await.expect(200).json();
     assert_eq!(me["email"], account.email);
-    let changed = account.client.patch("/v1/me", &json!({"display_name": "Grace", "time_zone": "Europe/Berlin"})).await.expect(200).json();
+    let changed = account
+        .client
+        .patch("/v1/me", &json!({"display_name": "Grace", "time_zone": "Europe/Berlin"}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!((&changed["display_name"], &changed["time_zone"]), (&json!("Grace"), &json!("Europe/Berlin")));
     assert_eq!(account.client.get("/v1/me").await.json()["time_zone"], "Europe/Berlin");
     account.client.patch("/v1/me", &json!({"time_zone": "Mars/Olympus"})).await.expect_problem(422, "invalid");
@@ -142,7 +154,8 @@ pub(crate) async fn the_profile_is_read_and_changed(stack: &Stack) {
 pub(crate) async fn deletion_erases_the_account(stack: &Stack) {
     let account = stack.client().register().await;
     account.todo("gone soon").await;
-    let delete = async |password: &str| account.client.call("DELETE", "/v1/me", &[], Some(&json!({"password": password}))).await;
+    let delete =
+        async |password: &str| account.client.call("DELETE", "/v1/me", &[], Some(&json!({"password": password}))).await;
     delete("wrong wrong wrong wrong").await.expect_problem(401, "credentials_invalid");
     delete(PASSWORD).await.expect(204);
     account.client.get("/v1/me").await.expect_problem(401, "token_invalid");
@@ -157,11 +170,18 @@ pub(crate) async fn published_keys_verify_the_token(stack: &Stack) {
     let answer = stack.client().get("/.well-known/jwks.json").await.expect(200);
     assert!(answer.header("cache-control").is_some_and(|value| value.contains("max-age=300")), "{:?}", answer.headers);
     let parts: Vec<_> = account.client.token().split('.').collect();
-    let decode = |part: &str| serde_json::from_slice::<serde_json::Value>(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let decode = |part: &str| {
+        serde_json::from_slice::<serde_json::Value>(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
     let (header, claims) = (decode(parts[0]), decode(parts[1]));
     assert_eq!(header["alg"], "EdDSA");
     let keys = answer.json();
-    let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header["kid"]).expect("the token's key is published");
+    let key = keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["kid"] == header["kid"])
+        .expect("the token's key is published");
     assert_eq!((&key["kty"], &key["crv"]), (&json!("OKP"), &json!("Ed25519")));
     assert!(key.get("d").is_none(), "the private half stays at home");
     assert_eq!(claims["sub"], account.id);
@@ -176,7 +196,9 @@ pub(crate) async fn tokens_that_are_not_ours_are_refused(stack: &Stack) {
     let token = account.client.token().to_owned();
     let parts: Vec<_> = token.split('.').collect();
     let encode = |value: &serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let decode = |part: &str| serde_json::from_slice::<serde_json::Value>(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let decode = |part: &str| {
+        serde_json::from_slice::<serde_json::Value>(&BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
     let (mut header, mut claims) = (decode(parts[0]), decode(parts[1]));
     header["alg"] = json!("none");
     claims["exp"] = json!(4_102_444_800_i64);

@@ -7,7 +7,9 @@ pub(crate) async fn bodies_that_cannot_be_read(stack: &Stack) {
     let user = stack.client().register().await;
     let json_type = ("content-type", "application/json");
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
-    let post = async |headers: &[(&str, &str)], body: &str| user.client.send("POST", "/v1/todos", headers, Some(body.to_owned())).await.unwrap();
+    let post = async |headers: &[(&str, &str)], body: &str| {
+        user.client.send("POST", "/v1/todos", headers, Some(body.to_owned())).await.unwrap()
+    };
     post(&[json_type], "{\"title\": ").await.expect_problem(400, "request_malformed");
     post(&[json_type], "").await.expect_problem(400, "request_malformed");
     post(&[json_type], &deep).await.expect_problem(400, "request_malformed");
@@ -42,10 +44,17 @@ pub(crate) async fn fields_that_are_not_valid(stack: &Stack) {
         let answer = user.client.post("/v1/todos", &body).await;
         answer.expect_problem(422, "invalid");
         let problem = answer.json();
-        let mut found: Vec<_> = problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        let mut found: Vec<_> =
+            problem["errors"].as_array().unwrap().iter().map(|error| error["pointer"].as_str().unwrap()).collect();
         found.sort_unstable();
         assert_eq!(found, pointers, "{}", answer.text);
-        assert!(problem["errors"].as_array().unwrap().iter().all(|error| error["code"].is_string() && error["detail"].is_string()));
+        assert!(
+            problem["errors"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|error| error["code"].is_string() && error["detail"].is_string())
+        );
     }
     // Lengths count characters, not octets.
     user.client.post("/v1/todos", &json!({"title": "🦷".repeat(500)})).await.expect(201);
@@ -53,7 +62,18 @@ pub(crate) async fn fields_that_are_not_valid(stack: &Stack) {
 
 pub(crate) async fn queries_that_are_not_valid(stack: &Stack) {
     let user = stack.client().register().await;
-    for query in ["limit=0", "limit=201", "limit=x", "sort=colour", "status=maybe", "due_before=x", "list=7", "nonsense=1", "trashed=perhaps", "limit=1&limit=2"] {
+    for query in [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "sort=colour",
+        "status=maybe",
+        "due_before=x",
+        "list=7",
+        "nonsense=1",
+        "trashed=perhaps",
+        "limit=1&limit=2",
+    ] {
         user.client.get(&format!("/v1/todos?{query}")).await.expect_problem(422, "invalid");
     }
     user.client.get("/v1/todos/not-an-id").await.expect_problem(404, "not_found");
@@ -86,7 +106,7 @@ pub(crate) async fn both_tiers_speak_problem_json(stack: &Stack) {
         members
     };
     // The gateway refuses a foreign host itself; the API knows no such path.
-    let by_gateway = stack.client().send("GET", "/v1/todos", &[("host", "foreign.example")], None).await.unwrap();
+    let by_gateway = Client::misdirected("foreign.example", stack.gateway.https_port).unwrap().get("/v1/todos").await;
     let by_api = direct.get("/nothing").await;
     by_gateway.expect_problem(421, "host_untrusted");
     by_api.expect_problem(404, "not_found");

@@ -8,7 +8,9 @@ pub(crate) async fn two_writers_one_wins(stack: &Stack) {
     let user = stack.client().register().await;
     let todo = user.todo("shared").await;
     let path = format!("/v1/todos/{}", todo["id"].as_str().unwrap());
-    let write = async |tag: &str, title: &str| user.client.call("PATCH", &path, &[("if-match", tag)], Some(&json!({"title": title}))).await;
+    let write = async |tag: &str, title: &str| {
+        user.client.call("PATCH", &path, &[("if-match", tag)], Some(&json!({"title": title}))).await
+    };
     let won = write("\"v1\"", "mine").await.expect(200);
     assert_eq!(won.header("etag"), Some("\"v2\""));
     write("\"v1\"", "yours").await.expect_problem(412, "precondition_failed");
@@ -44,7 +46,10 @@ pub(crate) async fn a_page_has_a_tag_that_changes_with_a_write(stack: &Stack) {
     let read = async |tag: &str| user.client.call("GET", "/v1/todos", &[("if-none-match", tag)], None).await;
     let tag = read("\"none\"").await.expect(200).header("etag").unwrap().to_owned();
     read(&tag).await.expect(304);
-    user.client.patch(&format!("/v1/todos/{}", todo["id"].as_str().unwrap()), &json!({"title": "second"})).await.expect(200);
+    user.client
+        .patch(&format!("/v1/todos/{}", todo["id"].as_str().unwrap()), &json!({"title": "second"}))
+        .await
+        .expect(200);
     let changed = read(&tag).await.expect(200).header("etag").unwrap().to_owned();
     assert_ne!(changed, tag);
     let other = user.client.get("/v1/todos?status=done").await.expect(200).header("etag").unwrap().to_owned();

@@ -21,7 +21,9 @@ async fn open(stack: &Stack) -> TlsStream<TcpStream> {
 /// One raw request on a connection of its own; the answer, and whether the gateway closed after it.
 async fn raw(stack: &Stack, request: &str) -> Answer {
     let octets = exchange(&mut open(stack).await, request.as_bytes()).await.unwrap();
-    read_answer(&mut octets.as_slice(), false).await.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&octets)))
+    read_answer(&mut octets.as_slice(), false)
+        .await
+        .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&octets)))
 }
 
 const SECURITY_HEADERS: [&str; 8] = [
@@ -44,7 +46,7 @@ pub(crate) async fn security_headers_are_on_every_answer(stack: &Stack) {
         ("401", stack.client().get("/v1/todos").await.expect(401).headers),
         ("404", user.client.get("/nothing").await.expect(404).headers),
         ("405", user.client.call("PUT", "/v1/todos", &[], None).await.expect(405).headers),
-        ("421", stack.client().send("GET", "/", &[("host", "foreign.example")], None).await.unwrap().expect(421).headers),
+        ("421", Client::misdirected("foreign.example", port).unwrap().get("/").await.expect(421).headers),
         ("docs", stack.client().get("/docs").await.expect(200).headers),
     ];
     let todo = user.todo("b").await;
@@ -63,11 +65,19 @@ pub(crate) async fn security_headers_are_on_every_answer(stack: &Stack) {
     }
     // Refused before there is a session: written as raw octets, with the same fields.
     let malformed = raw(stack, "GET / HTTP/1.1\r\nHost : localhost\r\n\r\n").await;
-    let redirect = Client::http(stack.gateway.http_port).unwrap().send("GET", "/", &[("host", &format!("localhost:{port}"))], None).await.unwrap();
+    let redirect = Client::http(stack.gateway.http_port)
+        .unwrap()
+        .send("GET", "/", &[("host", &format!("localhost:{port}"))], None)
+        .await
+        .unwrap();
     for field in SECURITY_HEADERS {
         assert!(malformed.field(field).is_some(), "{field} on a raw 400");
         // RFC 6797 7.2 forbids HSTS over plain HTTP.
-        assert_eq!(redirect.headers.contains_key(field), field != "strict-transport-security", "{field} on the redirect");
+        assert_eq!(
+            redirect.headers.contains_key(field),
+            field != "strict-transport-security",
+            "{field} on the redirect"
+        );
     }
     assert!(malformed.field("server").is_none());
 }
@@ -97,7 +107,8 @@ pub(crate) async fn foreign_hosts_are_refused(stack: &Stack) {
         assert_eq!(answer.status, 200, "{host}");
     }
     // The three names of a host must agree.
-    let absolute = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let absolute =
+        |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     assert_eq!(raw(stack, &absolute("https://localhost/", "localhost")).await.status, 200);
     assert!([400, 421].contains(&raw(stack, &absolute("https://localhost/", "127.0.0.1")).await.status));
     assert!([400, 421].contains(&raw(stack, &absolute("https://foreign.example/", "localhost")).await.status));
@@ -107,11 +118,32 @@ pub(crate) async fn paths_have_one_reading(stack: &Stack) {
     let user = stack.client().register().await;
     let ask = async |target: &str| {
         let token = user.client.token();
-        raw(stack, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n")).await
+        raw(
+            stack,
+            &format!(
+                "GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+            ),
+        )
+        .await
     };
     assert_eq!(ask("/v1/todos").await.status, 200);
-    assert_eq!(ask("/v1/t%6Fdos").await.status, 200, "an escaped unreserved character is that character (RFC 3986 6.2.2.2)");
-    for target in ["/v1/%2e%2e/v1/todos", "/v1/../v1/todos", "/v1//todos", "//v1/todos", "/v1%2Ftodos", "/v1%5Ctodos", "/v1/todos%00", "/v1/./todos", "/v1/todos%zz", "/v1/todos%"] {
+    assert_eq!(
+        ask("/v1/t%6Fdos").await.status,
+        200,
+        "an escaped unreserved character is that character (RFC 3986 6.2.2.2)"
+    );
+    for target in [
+        "/v1/%2e%2e/v1/todos",
+        "/v1/../v1/todos",
+        "/v1//todos",
+        "//v1/todos",
+        "/v1%2Ftodos",
+        "/v1%5Ctodos",
+        "/v1/todos%00",
+        "/v1/./todos",
+        "/v1/todos%zz",
+        "/v1/todos%",
+    ] {
         let answer = ask(target).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("request_malformed")), "{target}");
     }
@@ -129,10 +161,19 @@ pub(crate) async fn malformed_heads_are_refused_before_the_api(stack: &Stack) {
         ("9110 5.5: control byte", "GET / HTTP/1.1\r\nHost: localhost\r\nX: a\u{1}b\r\n\r\n"),
         ("9112 2.2: bare LF", "GET / HTTP/1.1\nHost: localhost\n\n"),
         ("9112 2.2: bare CR", "GET / HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n"),
-        ("9112 6.1: both framings", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("9112 6.3: two lengths", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na"),
+        (
+            "9112 6.1: both framings",
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            "9112 6.3: two lengths",
+            "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
+        ),
         ("9112 6.3: signed length", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: +1\r\n\r\na"),
-        ("9112 7.1: chunk size", "POST /v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n"),
+        (
+            "9112 7.1: chunk size",
+            "POST /v1/auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n",
+        ),
         ("9112 3.2: fragment", "GET /#x HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         ("9110 4.2.4: userinfo", "GET http://a@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     ] {
@@ -140,7 +181,8 @@ pub(crate) async fn malformed_heads_are_refused_before_the_api(stack: &Stack) {
         assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("request_malformed")), "{section}");
         assert_eq!(answer.field("connection"), Some("close"), "{section}");
     }
-    let unknown = raw(stack, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").await;
+    let unknown =
+        raw(stack, "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").await;
     assert_eq!((unknown.status, &unknown.json()["code"]), (501, &json!("not_implemented")));
     let long = raw(stack, &format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(20_000))).await;
     assert_eq!((long.status, &long.json()["code"]), (414, &json!("uri_too_long")));
@@ -152,7 +194,8 @@ pub(crate) async fn malformed_heads_are_refused_before_the_api(stack: &Stack) {
         assert_eq!((answer.status, answer.field("allow").is_some()), (405, true), "{method}");
     }
     let log = eventually("the refusals in the log", Duration::from_secs(10), async || {
-        let refused = stack.gateway.access_log().into_iter().filter(|line| line["reason"] == "request_malformed").count();
+        let refused =
+            stack.gateway.access_log().into_iter().filter(|line| line["reason"] == "request_malformed").count();
         (refused >= 16).then_some(refused)
     });
     log.await;
@@ -161,8 +204,8 @@ pub(crate) async fn malformed_heads_are_refused_before_the_api(stack: &Stack) {
 pub(crate) async fn pipelined_requests_are_answered_in_order(stack: &Stack) {
     let mut stream = open(stack).await;
     let paths = ["/livez", "/nothing", "/.well-known/jwks.json", "/livez"];
-    let requests: String = paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
-    stream.write_all(requests.as_bytes()).await.unwrap();
+    let requests = paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    stream.write_all(requests.concat().as_bytes()).await.unwrap();
     let mut statuses = Vec::new();
     for _ in paths {
         statuses.push(read_answer(&mut stream, false).await.unwrap().status);
@@ -190,13 +233,19 @@ pub(crate) async fn pipelined_requests_are_answered_in_order(stack: &Stack) {
 pub(crate) async fn identity_headers_are_stripped(stack: &Stack) {
     // What the API would believe is not visible from outside; that nobody becomes somebody by a header is.
     let victim = stack.client().register().await;
-    for (name, value) in [("x-user-id", victim.id.as_str()), ("x-authenticated-user", &victim.email), ("x-forwarded-user", &victim.id), ("x-request-id", "../../etc")] {
+    for (name, value) in [
+        ("x-user-id", victim.id.as_str()),
+        ("x-authenticated-user", &victim.email),
+        ("x-forwarded-user", &victim.id),
+        ("x-request-id", "../../etc"),
+    ] {
         let answer = stack.client().send("GET", "/v1/me", &[(name, value)], None).await.unwrap();
         answer.expect_problem(401, "token_missing");
         assert_ne!(answer.header("x-request-id"), Some("../../etc"));
     }
     // A field that `Connection` names goes no further than the gateway.
-    let hop = "GET /v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nConnection: close, authorization\r\n\r\n";
+    let hop =
+        "GET /v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer x\r\nConnection: close, authorization\r\n\r\n";
     let answer = raw(stack, hop).await;
     assert!([400, 401].contains(&answer.status));
 }
@@ -210,19 +259,26 @@ pub(crate) async fn request_ids_are_kept_in_both_logs(stack: &Stack) {
     })
     .await;
     assert_eq!((&line["status"], &line["reason"]), (&json!(401), &json!("token_missing")));
-    eventually("the API's line", Duration::from_secs(10), async || stack.api.process.errors().contains(&id).then_some(())).await;
+    eventually("the API's line", Duration::from_secs(10), async || {
+        stack.api.process.errors().contains(&id).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn large_bodies_are_refused(stack: &Stack) {
     let user = stack.client().register().await;
     let token = user.client.token();
     // Refused on its announced length, before a single octet of it.
-    let announced = format!("POST /v1/todos HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n");
+    let announced = format!(
+        "POST /v1/todos HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n"
+    );
     let answer = raw(stack, &announced).await;
     assert_eq!((answer.status, &answer.json()["code"]), (413, &json!("body_too_large")));
     // Refused while it comes in chunks.
     let mut stream = open(stack).await;
-    let head = format!("POST /v1/todos HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let head = format!(
+        "POST /v1/todos HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let chunk = format!("10000\r\n{}\r\n", "a".repeat(65_536));
     for _ in 0..64 {
@@ -243,13 +299,35 @@ pub(crate) async fn the_access_log_tells_and_does_not_leak(stack: &Stack) {
     })
     .await;
     let members: BTreeSet<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-    for member in ["v", "time", "request_id", "trace_id", "client", "method", "host", "path", "route", "user", "status", "reason", "bytes_in", "bytes_out", "upstream", "cache", "protocol"] {
+    for member in [
+        "v",
+        "time",
+        "request_id",
+        "trace_id",
+        "client",
+        "method",
+        "host",
+        "path",
+        "route",
+        "user",
+        "status",
+        "reason",
+        "bytes_in",
+        "bytes_out",
+        "upstream",
+        "cache",
+        "protocol",
+    ] {
         assert!(members.contains(member), "{member} in {line}");
     }
     assert_eq!((&line["method"], &line["protocol"]), (&json!("GET"), &json!("h2")));
     assert_eq!(line["client"], "127.0.0.1");
-    let everything = std::fs::read_to_string(&stack.gateway.process.stdout).unwrap() + &stack.gateway.process.errors() + &stack.api.process.errors();
-    for secret in ["hunter2", user.client.token(), user.refresh_token.as_str(), todo_tests::client::PASSWORD, user.email.as_str()] {
+    let everything = std::fs::read_to_string(&stack.gateway.process.stdout).unwrap()
+        + &stack.gateway.process.errors()
+        + &stack.api.process.errors();
+    for secret in
+        ["hunter2", user.client.token(), user.refresh_token.as_str(), todo_tests::client::PASSWORD, user.email.as_str()]
+    {
         assert!(!everything.contains(secret), "a log holds {secret}");
     }
 }
@@ -283,6 +361,9 @@ pub(crate) async fn service_descriptor_and_documents(stack: &Stack) {
     }
     let docs = stack.client().get("/docs").await;
     assert!(docs.header("content-type").is_some_and(|kind| kind.starts_with("text/html")));
-    let outside = docs.text.split(['"', '\'', '(']).filter(|part| part.starts_with("http://") || part.starts_with("https://") || part.starts_with("//"));
+    let outside = docs
+        .text
+        .split(['"', '\'', '('])
+        .filter(|part| part.starts_with("http://") || part.starts_with("https://") || part.starts_with("//"));
     assert_eq!(outside.collect::<Vec<_>>(), [""; 0], "the page loads nothing from another host");
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -128,7 +131,10 @@ pub(crate) async fn a_lost_database_is_said_and_comes_back(_: &Services) {
     user.client.post("/v1/todos", &json!({"title": "a"})).await.expect_problem(503, "database_unavailable");
     stack.client().get("/livez").await.expect(200);
     postgres.launch().await.unwrap();
-    eventually("the API to recover by itself", PATIENCE, async || (user.client.get("/v1/todos").await.status == 200).then_some(())).await;
+    eventually("the API to recover by itself", PATIENCE, async || {
+        (user.client.get("/v1/todos").await.status == 200).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn a_stopped_api_finishes_its_work(services: &Services, database: Database) {
@@ -196,7 +202,10 @@ pub(crate) async fn a_gateway_without_an_api_says_so(services: &Services) {
     answer.expect_problem(502, "upstream_unreachable");
     assert!(answer.headers.contains_key("strict-transport-security"));
     stack.api.restart().await.unwrap();
-    eventually("the gateway to find the API again", PATIENCE, async || (user.client.get("/v1/todos").await.status == 200).then_some(())).await;
+    eventually("the gateway to find the API again", PATIENCE, async || {
+        (user.client.get("/v1/todos").await.status == 200).then_some(())
+    })
+    .await;
 }
 
 pub(crate) async fn replicas_share_the_load_and_a_dead_one_is_left_out(services: &Services, database: Database) {
@@ -235,7 +244,9 @@ pub(crate) async fn two_replicas_migrate_once(services: &Services, database: Dat
     let url = services.fresh(database, Some(folder.path())).await.unwrap();
     let migrate = || {
         let url = url.clone();
-        tokio::task::spawn_blocking(move || tier("todo-api").unwrap().arg("migrate").env("TODO_API__DATABASE__URL", url).output().unwrap())
+        tokio::task::spawn_blocking(move || {
+            tier("todo-api").unwrap().arg("migrate").env("TODO_API__DATABASE__URL", url).output().unwrap()
+        })
     };
     let both = [migrate(), migrate(), migrate()];
     for migration in both {

@@ -112,9 +112,16 @@ fn main() -> ExitCode {
         }));
     }
 
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    runtime.block_on(services.stop());
-    conclusion.exit_code()
+    for row in config::table() {
+        let (runtime, services) = (runtime.clone(), services.clone());
+        trials.push(Trial::test(format!("config::{}::{}", row.tier, row.name), move || {
+            runtime.block_on((row.check)(services));
+            Ok(())
+        }));
+    }
+
+    // Whatever was started ends with `services`, the last owner of the handles.
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn shared_cases() -> impl IntoIterator<Item = Shared> {
@@ -190,8 +197,6 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         config::every_key_is_in_the_table,
-        config::gateway_keys_change_behaviour,
-        config::api_keys_change_behaviour,
         config::commands_report_every_mistake,
         config::environments_refuse_what_is_not_safe,
         config::a_reload_swaps_and_a_broken_file_changes_nothing,

@@ -29,7 +29,8 @@ async fn walk(user: &Account, query: &str, mut between: impl AsyncFnMut(usize)) 
 async fn forty(stack: &Stack) -> Account {
     let user = stack.client().register().await;
     for number in 0..40_u32 {
-        let mut body = json!({"title": format!("todo {number:02}"), "priority": ["none", "low", "medium", "high"][number as usize % 4]});
+        let priority = ["none", "low", "medium", "high"][number as usize % 4];
+        let mut body = json!({"title": format!("todo {number:02}"), "priority": priority});
         // Many rows share a value, many have none: ties and nulls are where paging breaks.
         if number % 3 != 0 {
             body["due_at"] = json!(format!("2030-01-{:02}T00:00:00Z", 1 + number % 5));
@@ -54,14 +55,19 @@ pub(crate) async fn every_order_shows_each_todo_once(stack: &Stack) {
             assert_eq!(directions[0], directions[1], "{key}: the two directions mirror each other");
         }
     }
-    let due: Vec<_> = walk(&user, "sort=due_at&limit=7", async |_| ()).await.iter().map(|row| row["due_at"].as_str().unwrap_or("~").to_owned()).collect();
+    let due: Vec<_> = walk(&user, "sort=due_at&limit=7", async |_| ())
+        .await
+        .iter()
+        .map(|row| row["due_at"].as_str().unwrap_or("~").to_owned())
+        .collect();
     assert!(due.is_sorted(), "those without a date come last: {due:?}");
     assert_eq!(walk(&user, "limit=200", async |_| ()).await.len(), 40);
 }
 
 pub(crate) async fn rows_that_come_and_go_disturb_nothing(stack: &Stack) {
     let user = forty(stack).await;
-    let first = user.client.get("/v1/todos?sort=created_at&limit=1").await.json()["data"][0]["id"].as_str().unwrap().to_owned();
+    let first =
+        user.client.get("/v1/todos?sort=created_at&limit=1").await.json()["data"][0]["id"].as_str().unwrap().to_owned();
     let rows = walk(&user, "sort=created_at&limit=7", async |page| {
         if page == 0 {
             user.client.delete(&format!("/v1/todos/{first}")).await.expect(204);
@@ -69,7 +75,8 @@ pub(crate) async fn rows_that_come_and_go_disturb_nothing(stack: &Stack) {
         user.todo(&format!("late {page}")).await;
     })
     .await;
-    let titles: Vec<_> = rows.iter().map(|row| row["title"].as_str().unwrap()).filter(|title| title.starts_with("todo")).collect();
+    let titles: Vec<_> =
+        rows.iter().map(|row| row["title"].as_str().unwrap()).filter(|title| title.starts_with("todo")).collect();
     let unique: BTreeSet<_> = titles.iter().collect();
     assert_eq!((titles.len(), unique.len()), (40, 40));
 }

@@ -51,7 +51,9 @@ impl Services {
             Database::Sqlite => {
                 // Without a folder the file lives in one of its own, which the process's end leaves to the system.
                 let own = std::env::temp_dir().join(format!("todo-sqlite-{}", uuid::Uuid::now_v7()));
-                let folder = if let Some(folder) = folder { folder } else {
+                let folder = if let Some(folder) = folder {
+                    folder
+                } else {
                     std::fs::create_dir(&own)?;
                     &own
                 };
@@ -69,11 +71,6 @@ impl Services {
         let folder = folder().expect("a folder");
         let url = self.fresh(database, Some(folder.path())).await.expect("a database");
         Stack::start(folder, url, api, gateway).await.expect("a service")
-    }
-
-    /// Ends PostgreSQL. The services end with their handles.
-    pub(crate) async fn stop(&self) {
-        drop(self);
     }
 }
 

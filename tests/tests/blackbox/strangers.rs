@@ -76,7 +76,8 @@ pub(crate) async fn without_a_token_nothing_is_shown(stack: &Stack) {
     for (method, path, operation) in operations(stack).await {
         // The document says which operations need a token; only these public ones may not.
         let public = operation["security"].as_array().is_some_and(Vec::is_empty) || operation.get("security").is_none();
-        let expected_public = !path.starts_with("/v1/") || ["/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh"].contains(&path.as_str());
+        let expected_public = !path.starts_with("/v1/")
+            || ["/v1/auth/register", "/v1/auth/login", "/v1/auth/refresh"].contains(&path.as_str());
         assert_eq!(public, expected_public, "{method} {path}");
         if public {
             continue;

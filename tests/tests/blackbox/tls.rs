@@ -2,7 +2,10 @@
 
 use std::{process::Command, sync::Arc};
 
-use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, pki_types::{CertificateDer, pem::PemObject as _}};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use todo_tests::{
     raw::{connect_tls, read_answer, tls_config},
     stack::Stack,
@@ -19,7 +22,9 @@ fn pinned(stack: &Stack, version: &'static rustls::SupportedProtocolVersion) -> 
 
 pub(crate) async fn both_versions_and_both_protocols(stack: &Stack) {
     let port = stack.gateway.https_port;
-    for (version, expected) in [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)] {
+    for (version, expected) in
+        [(&rustls::version::TLS12, ProtocolVersion::TLSv1_2), (&rustls::version::TLS13, ProtocolVersion::TLSv1_3)]
+    {
         for name in ["localhost", "127.0.0.1"] {
             let stream = connect_tls(Arc::new(pinned(stack, version)), port, name).await.unwrap();
             assert_eq!(stream.get_ref().1.protocol_version(), Some(expected));
@@ -32,7 +37,7 @@ pub(crate) async fn both_versions_and_both_protocols(stack: &Stack) {
     }
     let config = tls_config(&stack.gateway.ca(), &[]).unwrap();
     let stream = connect_tls(Arc::new(config), port, "localhost").await.unwrap();
-    let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name());
+    let group = stream.get_ref().1.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
     assert_eq!(group, Some(rustls::NamedGroup::X25519MLKEM768));
     assert_eq!(stack.client().get("/livez").await.expect(200).version, "HTTP/2.0");
 }
@@ -62,7 +67,11 @@ pub(crate) async fn old_and_plain_are_refused(stack: &Stack) {
     assert!(!octets.starts_with(b"HTTP/"), "{octets:?}");
     // rustls cannot speak TLS 1.1 at all; OpenSSL's client can offer it.
     let address = format!("127.0.0.1:{port}");
-    let output = Command::new("openssl").args(["s_client", "-connect", &address, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"]).stdin(std::process::Stdio::null()).output().unwrap();
+    let output = Command::new("openssl")
+        .args(["s_client", "-connect", &address, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
     assert!(!output.status.success(), "TLS 1.1 was accepted");
     // A name that the certificate does not hold is refused by the client.
     let config = tls_config(&stack.gateway.ca(), &[]).unwrap();

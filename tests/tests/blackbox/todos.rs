@@ -45,7 +45,12 @@ pub(crate) async fn every_field_survives_the_round_trip(stack: &Stack) {
     }
     assert_eq!(user.client.get(&path(&todo)).await.expect(200).json(), todo);
     // Times are given back in UTC with microseconds.
-    let shifted = user.client.post("/v1/todos", &json!({"title": "x", "due_at": "2030-01-02T04:04:05+01:00"})).await.expect(201).json();
+    let shifted = user
+        .client
+        .post("/v1/todos", &json!({"title": "x", "due_at": "2030-01-02T04:04:05+01:00"}))
+        .await
+        .expect(201)
+        .json();
     assert_eq!(shifted["due_at"], "2030-01-02T03:04:05.000000Z");
 }
 
@@ -53,12 +58,20 @@ pub(crate) async fn patch_keeps_clears_and_sets(stack: &Stack) {
     let user = stack.client().register().await;
     let body = json!({"title": "a", "notes": "b", "priority": "low", "due_at": "2030-01-01T00:00:00Z", "tags": ["x"]});
     let todo = user.client.post("/v1/todos", &body).await.expect(201).json();
-    let changed = user.client.patch(&path(&todo), &json!({"notes": null, "due_at": null, "tags": ["y", "z"]})).await.expect(200).json();
+    let changed = user
+        .client
+        .patch(&path(&todo), &json!({"notes": null, "due_at": null, "tags": ["y", "z"]}))
+        .await
+        .expect(200)
+        .json();
     assert_eq!((&changed["title"], &changed["priority"]), (&json!("a"), &json!("low")), "absent keeps");
     assert!(changed["due_at"].is_null(), "null clears");
     assert!(changed["notes"].is_null() || changed["notes"] == "", "null clears");
     assert_eq!(changed["tags"], json!(["y", "z"]), "a list is replaced");
-    let plain = user.client.call("PATCH", &path(&todo), &[("content-type", "application/json")], Some(&json!({"title": "c"}))).await;
+    let plain = user
+        .client
+        .call("PATCH", &path(&todo), &[("content-type", "application/json")], Some(&json!({"title": "c"})))
+        .await;
     assert_eq!(plain.expect(200).json()["title"], "c");
     user.client.patch(&path(&todo), &json!({"title": null})).await.expect_problem(422, "invalid");
     user.client.patch(&path(&todo), &json!({"colour": "red"})).await.expect_problem(422, "invalid");
@@ -78,6 +91,8 @@ pub(crate) async fn trash_and_restore(stack: &Stack) {
     let user = stack.client().register().await;
     let todo = user.todo("rubbish").await;
     user.client.delete(&path(&todo)).await.expect(204);
+    user.client.get(&path(&todo)).await.expect_problem(404, "not_found");
+    user.client.patch(&path(&todo), &json!({"title": "x"})).await.expect_problem(404, "not_found");
     let trash = user.client.get("/v1/todos?trashed=true").await.expect(200).json();
     assert_eq!(titles(&trash), ["rubbish"]);
     assert!(!trash["data"][0]["deleted_at"].is_null());
@@ -115,7 +130,8 @@ pub(crate) async fn move_between_lists(stack: &Stack) {
     assert_eq!(moved["list_id"], list["id"]);
     let page = user.client.get(&format!("/v1/todos?list={}", list["id"].as_str().unwrap())).await.expect(200).json();
     assert_eq!(titles(&page), ["wander"]);
-    let foreign = stack.client().register().await.client.post("/v1/lists", &json!({"name": "Theirs"})).await.expect(201).json();
+    let foreign =
+        stack.client().register().await.client.post("/v1/lists", &json!({"name": "Theirs"})).await.expect(201).json();
     let refused = user.client.patch(&path(&todo), &json!({"list_id": foreign["id"]})).await;
     assert!([404, 422].contains(&refused.status), "{}", refused.text);
 }
@@ -143,7 +159,8 @@ pub(crate) async fn lists_are_managed(stack: &Stack) {
 pub(crate) async fn a_deleted_list_trashes_its_todos(stack: &Stack) {
     let user = stack.client().register().await;
     let list = user.client.post("/v1/lists", &json!({"name": "Old"})).await.expect(201).json();
-    let todo = user.client.post("/v1/todos", &json!({"title": "orphan", "list_id": list["id"]})).await.expect(201).json();
+    let todo =
+        user.client.post("/v1/todos", &json!({"title": "orphan", "list_id": list["id"]})).await.expect(201).json();
     user.client.delete(&format!("/v1/lists/{}", list["id"].as_str().unwrap())).await.expect(204);
     assert_eq!(titles(&user.client.get("/v1/todos").await.expect(200).json()), [""; 0]);
     assert_eq!(titles(&user.client.get("/v1/todos?trashed=true").await.expect(200).json()), ["orphan"]);

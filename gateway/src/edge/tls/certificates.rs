@@ -1,14 +1,14 @@
 //! A certificate with its key, read from files and checked before it is used.
 //!
 //! A mistake in these files otherwise shows as a failed handshake at some client, with no word of the cause. Each check
-//! has an error of its own, one sentence that names the file. No error repeats what a key file holds.
+//! has an error of its own that names the file.
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::Read as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -22,14 +22,17 @@ use rustls::{
         pem::{Error as PemError, PemObject as _},
     },
     server::ParsedCertificate,
-    sign::CertifiedKey,
+    sign::{CertifiedKey, SigningKey},
 };
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate, time::ASN1Time};
 
-use crate::edge::tls::{CertificateFiles, Summary};
+use crate::{
+    config::CertificateFiles,
+    edge::tls::{CertificateError, Errors, Summary, Warning},
+};
 
 /// Certificates and keys are a few KiB; nobody means a file that is larger than this, in octets.
-const MAX_FILE: u64 = 1 << 20;
+pub(super) const MAX_FILE: u64 = 1 << 20;
 
 /// A certificate that ends within this time is warned of.
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
@@ -37,53 +40,9 @@ const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 /// The access of others than the owner, in a file's mode.
 const ACCESS_OF_OTHERS: u32 = 0o077;
 
-/// Why a certificate cannot be used. Positions count from 1.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each sentence says what its variant and fields are")]
-pub enum CertificateError {
-    #[error("{} cannot be read: {source}", file.display())]
-    Unreadable { file: PathBuf, source: io::Error },
-    #[error("{} is larger than {MAX_FILE} octets, so it is neither a certificate nor a key", file.display())]
-    TooLarge { file: PathBuf },
-    #[error("{} is broken: its PEM form cannot be decoded", file.display())]
-    Pem { file: PathBuf },
-    #[error("{} holds no certificate in PEM form", file.display())]
-    NoCertificate { file: PathBuf },
-    #[error("certificate {position} of {} is not a valid X.509 certificate", file.display())]
-    Certificate { file: PathBuf, position: usize },
-    #[error(
-        "{} is out of order: certificate {position} was issued by \"{issuer}\", but the next one is \"{next}\"; the \
-         server's own certificate comes first, then each one's issuer",
-        file.display()
-    )]
-    Order { file: PathBuf, position: usize, issuer: String, next: String },
-    #[error("certificate {position} of {} expired on {date}", file.display())]
-    Expired { file: PathBuf, position: usize, date: String },
-    #[error("certificate {position} of {} is not valid before {date}", file.display())]
-    NotYetValid { file: PathBuf, position: usize, date: String },
-    #[error("{} is not a chain that a client can follow: {reason}", file.display())]
-    Chain { file: PathBuf, reason: RustlsError },
-    #[error("{} holds no unencrypted private key in PEM form", file.display())]
-    NoKey { file: PathBuf },
-    #[error("the private key in {} is of no kind that can be used (RSA, ECDSA, Ed25519)", file.display())]
-    Key { file: PathBuf },
-    #[error("the private key in {} does not belong to the first certificate of {}", key.display(), chain.display())]
-    KeyMismatch { chain: PathBuf, key: PathBuf },
-}
-
-/// What is good now and should not stay as it is.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "each sentence says what its variant and fields are")]
-pub enum Warning {
-    #[error("{} expires in {days} days", file.display())]
-    ExpiresSoon { file: PathBuf, days: u64 },
-    #[error("the private key in {} is open to other users (mode {mode:03o}); chmod 600 closes it", file.display())]
-    KeyOpenToOthers { file: PathBuf, mode: u32 },
-}
-
 /// A certificate chain and its key, checked.
 #[derive(Debug)]
-pub struct Certificate {
+pub(super) struct Certificate {
     key: Arc<CertifiedKey>,
     files: CertificateFiles,
     dns_names: Vec<String>,
@@ -94,43 +53,52 @@ pub struct Certificate {
 }
 
 impl Certificate {
-    /// Reads the files and checks what can be checked from here: form, order, signatures, dates as of `now`, key.
-    pub fn load(
+    /// Reads a server's certificate and its key, and checks what can be checked from here: form, order, signatures, dates
+    /// as of `now`, names, key.
+    ///
+    /// # Errors
+    /// What is wrong with the chain and what is wrong with the key.
+    pub(super) fn load(
         files: &CertificateFiles,
         provider: &CryptoProvider,
         now: SystemTime,
-    ) -> Result<Self, CertificateError> {
-        let (chain, _) = read(&files.chain)?;
-        let chain = parse_pem(&files.chain, &chain)?;
-        let parsed = parse_chain(&files.chain, &chain)?;
-        let leaf = parsed.first().ok_or_else(|| CertificateError::NoCertificate { file: files.chain.clone() })?;
-        check_order(&files.chain, &parsed)?;
-        let validity = check_dates(&files.chain, &parsed, now)?;
-        check_signatures(&files.chain, &chain, provider, now)?;
-        let (dns_names, addresses) = names(leaf);
-        drop(parsed);
+    ) -> Result<Self, Errors<CertificateError>> {
+        let certificate = Self::load_authority(files, provider, now)?;
+        if certificate.dns_names.is_empty() && certificate.addresses.is_empty() {
+            return Err(CertificateError::NoNames { file: files.chain.clone() }.into());
+        }
+        Ok(certificate)
+    }
 
-        let (key, key_mode) = read(&files.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| match error {
-            PemError::NoItemsFound => CertificateError::NoKey { file: files.key.clone() },
-            _ => CertificateError::Pem { file: files.key.clone() },
-        })?;
-        let key = provider
-            .key_provider
-            .load_private_key(key)
-            .map_err(|_| CertificateError::Key { file: files.key.clone() })?;
-        let key = CertifiedKey::new(chain, key);
+    /// Like [`Self::load`] for the certificate of an authority, which needs no names.
+    pub(super) fn load_authority(
+        files: &CertificateFiles,
+        provider: &CryptoProvider,
+        now: SystemTime,
+    ) -> Result<Self, Errors<CertificateError>> {
+        let (chain, (key, key_mode)) = match (read_chain(&files.chain, provider, now), read_key(&files.key, provider)) {
+            (Ok(chain), Ok(key)) => (chain, key),
+            (chain, key) => return Err(Errors(chain.err().into_iter().chain(key.err()).collect())),
+        };
+        let key = CertifiedKey::new(chain.certificates, key);
         key.keys_match().map_err(|error| match error {
             RustlsError::InconsistentKeys(_) => {
                 CertificateError::KeyMismatch { chain: files.chain.clone(), key: files.key.clone() }
             }
             _ => CertificateError::Certificate { file: files.chain.clone(), position: 1 },
         })?;
-        Ok(Self { key: Arc::new(key), files: files.clone(), dns_names, addresses, validity, key_mode })
+        Ok(Self {
+            key: Arc::new(key),
+            files: files.clone(),
+            dns_names: chain.dns_names,
+            addresses: chain.addresses,
+            validity: chain.validity,
+            key_mode,
+        })
     }
 
     /// For operators.
-    pub fn summary(&self) -> Summary {
+    pub(super) fn summary(&self) -> Summary {
         let addresses = self.addresses.iter().map(IpAddr::to_string);
         Summary {
             chain: self.files.chain.clone(),
@@ -140,7 +108,7 @@ impl Certificate {
     }
 
     /// What should not stay as it is.
-    pub fn warnings(&self, now: SystemTime) -> Vec<Warning> {
+    pub(super) fn warnings(&self, now: SystemTime) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let left = self.validity.1.duration_since(now).unwrap_or_default();
         if left < EXPIRES_SOON {
@@ -167,6 +135,38 @@ impl Certificate {
     pub(super) fn validity(&self) -> (SystemTime, SystemTime) {
         self.validity
     }
+}
+
+/// A chain without its key.
+struct Chain {
+    certificates: Vec<CertificateDer<'static>>,
+    dns_names: Vec<String>,
+    addresses: Vec<IpAddr>,
+    validity: (SystemTime, SystemTime),
+}
+
+fn read_chain(file: &Path, provider: &CryptoProvider, now: SystemTime) -> Result<Chain, CertificateError> {
+    let (octets, _) = read(file)?;
+    let certificates = parse_pem(file, &octets)?;
+    let parsed = parse_chain(file, &certificates)?;
+    let leaf = parsed.first().ok_or_else(|| CertificateError::NoCertificate { file: file.to_owned() })?;
+    check_order(file, &parsed)?;
+    let validity = check_dates(file, &parsed, now)?;
+    check_signatures(file, &certificates, provider, now)?;
+    let (dns_names, addresses) = names(leaf);
+    drop(parsed);
+    Ok(Chain { certificates, dns_names, addresses, validity })
+}
+
+/// A private key and its file's permission bits.
+fn read_key(file: &Path, provider: &CryptoProvider) -> Result<(Arc<dyn SigningKey>, u32), CertificateError> {
+    let (octets, mode) = read(file)?;
+    let key = PrivateKeyDer::from_pem_slice(&octets).map_err(|error| match error {
+        PemError::NoItemsFound => CertificateError::NoKey { file: file.to_owned() },
+        _ => CertificateError::Pem { file: file.to_owned() },
+    })?;
+    let key = provider.key_provider.load_private_key(key);
+    key.map(|key| (key, mode)).map_err(|_| CertificateError::Key { file: file.to_owned() })
 }
 
 /// The octets of a file and its permission bits.

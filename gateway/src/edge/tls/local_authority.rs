@@ -13,7 +13,7 @@ use std::{
     io::{self, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
+    path::Path,
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -24,7 +24,10 @@ use rcgen::{
 };
 use rustls::{client::verify_server_name, crypto::CryptoProvider, pki_types::ServerName, server::ParsedCertificate};
 
-use crate::edge::tls::{Certificate, CertificateError, CertificateFiles, certificates::verify};
+use crate::{
+    config::CertificateFiles,
+    edge::tls::{AuthorityError, Certificate, CertificateError, Errors, certificates::verify},
+};
 
 const AUTHORITY_LIFE: Duration = Duration::from_hours(3650 * 24);
 const SERVER_LIFE: Duration = Duration::from_hours(90 * 24);
@@ -33,31 +36,13 @@ const SERVER_LIFE: Duration = Duration::from_hours(90 * 24);
 const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// The longest wait for another process that is at work in the folder; it writes four small files.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// From one look at the lock to the next.
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
 const NAME: &str = "localhost";
 const ADDRESSES: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-
-/// Why there is no local authority.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each sentence says what its variant and fields are")]
-pub enum AuthorityError {
-    #[error("the local authority cannot use the folder {}: {source}", directory.display())]
-    Directory { directory: PathBuf, source: io::Error },
-    #[error("the local authority cannot write {}: {source}", file.display())]
-    Write { file: PathBuf, source: io::Error },
-    #[error("another process has held {} for {} seconds", file.display(), LOCK_WAIT.as_secs())]
-    Busy { file: PathBuf },
-    #[error("{} is not an authority of the gateway's own; move it and its key out of the folder", file.display())]
-    Foreign { file: PathBuf },
-    #[error("the local authority cannot make a certificate: {0}")]
-    Make(#[from] rcgen::Error),
-    #[error("the local authority cannot be used: {0}")]
-    Certificate(#[from] CertificateError),
-}
 
 /// The certificate of the authority in `directory` for this machine's own names; whatever is missing, broken or near its
 /// end as of `now` is made anew first.
@@ -69,16 +54,15 @@ pub(super) fn load(
     fs::create_dir_all(directory)
         .map_err(|source| AuthorityError::Directory { directory: directory.to_owned(), source })?;
     let _lock = lock(directory, LOCK_WAIT)?;
-    let authority_files = CertificateFiles { chain: directory.join("ca.pem"), key: directory.join("ca.key") };
-    let server_files = CertificateFiles { chain: directory.join("server.pem"), key: directory.join("server.key") };
+    let (authority_files, server_files) = files(directory);
 
-    let authority = if let Some(authority) = keep(&authority_files, provider, now)? {
+    let authority = if let Some(authority) = keep(Certificate::load_authority(&authority_files, provider, now), now)? {
         authority
     } else {
         make_authority(&authority_files, now)?;
-        Certificate::load(&authority_files, provider, now)?
+        Certificate::load_authority(&authority_files, provider, now)?
     };
-    if let Some(server) = keep(&server_files, provider, now)?
+    if let Some(server) = keep(Certificate::load(&server_files, provider, now), now)?
         && is_issued_by(&server, &authority, provider, now)
     {
         return Ok(server);
@@ -92,24 +76,46 @@ pub(super) fn load(
     }
 }
 
-/// The certificate in `files`, unless it has to be made anew. Files that are there and may not be read are an error: they
-/// are somebody's, and replacing an authority costs its users their trust in it.
-fn keep(
-    files: &CertificateFiles,
+/// The certificate that [`load`] would keep, if it is there. Makes nothing.
+///
+/// # Errors
+/// Where a file is there and cannot be read, which [`load`] would fail on.
+pub(super) fn look(
+    directory: &Path,
     provider: &CryptoProvider,
     now: SystemTime,
-) -> Result<Option<Certificate>, CertificateError> {
-    match Certificate::load(files, provider, now) {
-        Ok(certificate) => Ok(Some(certificate).filter(|certificate| !is_due(certificate.validity(), now))),
-        Err(CertificateError::Unreadable { file, source }) if source.kind() != io::ErrorKind::NotFound => {
-            Err(CertificateError::Unreadable { file, source })
-        }
-        Err(_) => Ok(None),
-    }
+) -> Result<Option<Certificate>, AuthorityError> {
+    let (authority, server) = files(directory);
+    keep(Certificate::load_authority(&authority, provider, now), now)?;
+    Ok(keep(Certificate::load(&server, provider, now), now)?)
+}
+
+/// The files of the authority and those of the server.
+fn files(directory: &Path) -> (CertificateFiles, CertificateFiles) {
+    let pair = |chain, key| CertificateFiles { chain: directory.join(chain), key: directory.join(key) };
+    (pair("ca.pem", "ca.key"), pair("server.pem", "server.key"))
+}
+
+/// What was loaded, unless it has to be made anew. Files that are there and cannot be read are an error: they are
+/// somebody's, and replacing an authority costs its users their trust in it.
+fn keep(
+    loaded: Result<Certificate, Errors<CertificateError>>,
+    now: SystemTime,
+) -> Result<Option<Certificate>, Errors<CertificateError>> {
+    let Errors(errors) = match loaded {
+        Ok(certificate) => return Ok(Some(certificate).filter(|certificate| !is_due(certificate.validity(), now))),
+        Err(errors) => errors,
+    };
+    errors.into_iter().find(is_closed).map_or(Ok(None), |error| Err(error.into()))
+}
+
+/// Whether a file is there and cannot be read.
+fn is_closed(error: &CertificateError) -> bool {
+    matches!(error, CertificateError::Unreadable { source, .. } if source.kind() != io::ErrorKind::NotFound)
 }
 
 /// Whether less than a third of a life remains.
-fn is_due((start, end): (SystemTime, SystemTime), now: SystemTime) -> bool {
+pub(super) fn is_due((start, end): (SystemTime, SystemTime), now: SystemTime) -> bool {
     let life = end.duration_since(start).unwrap_or_default();
     end.duration_since(now).unwrap_or_default() < life / 3
 }
@@ -144,7 +150,8 @@ fn make_authority(files: &CertificateFiles, now: SystemTime) -> Result<(), Autho
 
 fn make_server(files: &CertificateFiles, authority: &CertificateFiles, now: SystemTime) -> Result<(), AuthorityError> {
     let unreadable = |source| CertificateError::Unreadable { file: authority.key.clone(), source };
-    let authority_key = KeyPair::from_pem(&fs::read_to_string(&authority.key).map_err(unreadable)?)?;
+    let authority_key =
+        KeyPair::from_pem(&fs::read_to_string(&authority.key).map_err(unreadable).map_err(Errors::from)?)?;
     let mut issuer = CertificateParams::default();
     issuer.distinguished_name = authority_name();
     let issuer = Issuer::new(issuer, authority_key);

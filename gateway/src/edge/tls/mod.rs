@@ -8,6 +8,7 @@
 //! 0-RTT (RFC 8446, section 2.3) is off: early data can be replayed, and the API has requests that must not be.
 
 mod certificates;
+mod error;
 mod local_authority;
 mod resolver;
 #[cfg(test)]
@@ -15,7 +16,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
@@ -27,43 +34,14 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-pub use self::{
-    certificates::{Certificate, CertificateError, Warning},
-    local_authority::AuthorityError,
+pub use self::error::{AuthorityError, CertificateError, Error, Errors, Warning};
+use crate::{
+    config::{self, TlsVersion},
+    edge::tls::{certificates::Certificate, resolver::Resolver},
 };
-use crate::edge::tls::resolver::Resolver;
 
 /// Sessions kept for clients of TLS 1.2 that do not take tickets (RFC 5246, section 7.3); the oldest one leaves first.
 const MAX_STORED_SESSIONS: usize = 1024;
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsVersion {
-    /// RFC 5246
-    V1_2,
-    /// RFC 8446
-    V1_3,
-}
-
-/// A certificate chain and its private key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The chain in PEM form, the server's own certificate first.
-    pub chain: PathBuf,
-    /// The private key in PEM form.
-    pub key: PathBuf,
-}
-
-/// How to speak TLS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// The oldest version that is spoken.
-    pub min_version: TlsVersion,
-    /// The folder of the local authority, where there is one.
-    pub local_authority: Option<PathBuf>,
-    /// Certificates from elsewhere; they come before the local authority's.
-    pub certificates: Vec<CertificateFiles>,
-}
 
 /// What clients need to resume their sessions: the keys of tickets and the store for those that take none.
 ///
@@ -75,27 +53,14 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// No sessions yet. Fails where the system has no randomness.
-    pub fn new() -> Result<Self, rustls::Error> {
-        Ok(Self { ticketer: Ticketer::new()?, store: ServerSessionMemoryCache::new(MAX_STORED_SESSIONS) })
+    /// No sessions yet.
+    ///
+    /// # Errors
+    /// Where the system has no randomness.
+    pub fn new() -> Result<Self, Error> {
+        let ticketer = Ticketer::new()?;
+        Ok(Self { ticketer, store: ServerSessionMemoryCache::new(MAX_STORED_SESSIONS) })
     }
-}
-
-/// Why there is no TLS; each is one sentence for an operator.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A given certificate cannot be used.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// The local authority cannot be used.
-    #[error(transparent)]
-    Authority(#[from] AuthorityError),
-    /// Neither certificates nor an authority were given.
-    #[error("there is no certificate to serve")]
-    NoCertificate,
-    /// The cryptographic provider does not offer what [`provider`] asks of it.
-    #[error("TLS cannot be configured: {0}")]
-    Provider(#[from] rustls::Error),
 }
 
 /// What an operator wants to know of a certificate; for logs, `check` and metrics.
@@ -115,37 +80,42 @@ pub struct Tls {
     config: Arc<ServerConfig>,
     summary: Vec<Summary>,
     warnings: Vec<Warning>,
+    /// From when until when the local authority's certificate is valid.
+    local: Option<(SystemTime, SystemTime)>,
 }
 
 impl Tls {
-    /// Reads and checks all certificates as of `now`, and makes the local authority's where there are none.
+    /// Reads and checks all certificates as of `now`; what the local authority has not, it makes.
     ///
-    /// Blocks for the time of a few file operations. Every certificate is looked at before it fails, so that an operator
-    /// learns of all mistakes at once; the list of errors is never empty.
-    pub fn load(settings: &Settings, sessions: &Sessions, now: SystemTime) -> Result<Self, Vec<Error>> {
+    /// Blocks for the time of a few file operations, and for a few seconds where another process is at work in the local
+    /// authority's folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong: an operator learns of all mistakes at once.
+    pub fn load(settings: &config::Tls, sessions: &Sessions, now: SystemTime) -> Result<Self, Errors<Error>> {
         let provider = provider();
-        let (mut certificates, mut errors) = (Vec::new(), Vec::new());
-        for files in &settings.certificates {
-            match Certificate::load(files, &provider, now) {
-                Ok(certificate) => certificates.push(certificate),
-                Err(error) => errors.push(error.into()),
-            }
-        }
-        if let Some(directory) = &settings.local_authority {
-            match local_authority::load(directory, &provider, now) {
-                Ok(certificate) => certificates.push(certificate),
-                Err(error) => errors.push(error.into()),
-            }
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let make = |directory: &Path| local_authority::load(directory, &provider, now).map(Some);
+        let (mut certificates, local) = load_all(settings, &provider, now, make)?;
+        let validity = local.as_ref().map(Certificate::validity);
+        certificates.extend(local);
         let summary = certificates.iter().map(Certificate::summary).collect();
-        let warnings = certificates.iter().flat_map(|certificate| certificate.warnings(now)).collect();
-        let resolver = Resolver::new(certificates).ok_or_else(|| vec![Error::NoCertificate])?;
-        let config = server_config(settings.min_version, resolver, sessions, provider)
-            .map_err(|error| vec![Error::Provider(error)])?;
-        Ok(Self { config: Arc::new(config), summary, warnings })
+        let warnings = warnings(&certificates, now);
+        let resolver = Resolver::new(certificates).ok_or(Error::NoCertificate)?;
+        let config = server_config(settings.min_version, resolver, sessions, provider).map_err(Error::Provider)?;
+        Ok(Self { config: Arc::new(config), summary, warnings, local: validity })
+    }
+
+    /// Checks what [`Self::load`] would load, and writes nothing. What the local authority would have to make is taken
+    /// on trust.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(settings: &config::Tls, now: SystemTime) -> Result<Vec<Warning>, Errors<Error>> {
+        let provider = provider();
+        let look = |directory: &Path| local_authority::look(directory, &provider, now);
+        let (mut certificates, local) = load_all(settings, &provider, now, look)?;
+        certificates.extend(local);
+        Ok(warnings(&certificates, now))
     }
 
     /// What an acceptor needs.
@@ -158,9 +128,25 @@ impl Tls {
         &self.summary
     }
 
+    /// When the certificate that serves each name ends. Where two hold the same name, the earlier one serves it.
+    pub fn ends(&self) -> BTreeMap<&str, SystemTime> {
+        let mut ends = BTreeMap::new();
+        for summary in &self.summary {
+            for name in &summary.names {
+                ends.entry(name.as_str()).or_insert(summary.not_after);
+            }
+        }
+        ends
+    }
+
     /// What is good now and should not stay as it is.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// Whether the local authority's certificate is in the last third of its life, where loading anew makes another.
+    pub fn is_renewal_due(&self, now: SystemTime) -> bool {
+        self.local.is_some_and(|validity| local_authority::is_due(validity, now))
     }
 }
 
@@ -171,28 +157,56 @@ impl fmt::Debug for Tls {
 }
 
 /// aws-lc-rs with the key exchange that stands against a quantum computer first (X25519MLKEM768,
-/// draft-ietf-tls-ecdhe-mlkem).
+/// draft-ietf-tls-ecdhe-mlkem): the cryptography of the whole process.
 ///
 /// As a server, rustls takes the first group of the *client's* list that is in this one; as a client, it offers them in
 /// this order.
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(CryptoProvider {
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
         kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
         ..aws_lc_rs::default_provider()
-    })
+    }
+}
+
+/// The given certificates, and the local authority's where there is one. Looks at every file before it fails.
+fn load_all(
+    settings: &config::Tls,
+    provider: &CryptoProvider,
+    now: SystemTime,
+    local: impl FnOnce(&Path) -> Result<Option<Certificate>, AuthorityError>,
+) -> Result<(Vec<Certificate>, Option<Certificate>), Errors<Error>> {
+    let (mut certificates, mut errors) = (Vec::new(), Vec::new());
+    for files in &settings.certificates {
+        match Certificate::load(files, provider, now) {
+            Ok(certificate) => certificates.push(certificate),
+            Err(Errors(mistakes)) => errors.extend(mistakes.into_iter().map(Error::Certificate)),
+        }
+    }
+    let local = settings.local_authority.as_deref().map(local).transpose();
+    match local {
+        Ok(local) if errors.is_empty() => Ok((certificates, local.flatten())),
+        local => {
+            errors.extend(local.err().map(Error::Authority));
+            Err(Errors(errors))
+        }
+    }
+}
+
+fn warnings(certificates: &[Certificate], now: SystemTime) -> Vec<Warning> {
+    certificates.iter().flat_map(|certificate| certificate.warnings(now)).collect()
 }
 
 fn server_config(
     min_version: TlsVersion,
     resolver: Resolver,
     sessions: &Sessions,
-    provider: Arc<CryptoProvider>,
+    provider: CryptoProvider,
 ) -> Result<ServerConfig, rustls::Error> {
     let versions: &[&SupportedProtocolVersion] = match min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(resolver));

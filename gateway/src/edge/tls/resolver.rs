@@ -10,7 +10,7 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use crate::edge::tls::Certificate;
+use crate::edge::tls::certificates::Certificate;
 
 /// The certificates by name.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 
-use crate::edge::tls::{CertificateFiles, provider};
+use crate::{config::CertificateFiles, edge::tls::provider};
 
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
@@ -89,7 +89,7 @@ pub(super) fn files(directory: &Path, name: &str, chain: &str, key: &str) -> Cer
 
 /// A client that trusts the first certificate of `roots` and is otherwise like ours.
 pub(super) fn client(roots: &Path, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
-    client_with(provider(), roots, versions)
+    client_with(Arc::new(provider()), roots, versions)
 }
 
 /// A client with other cryptography.

@@ -1,3 +1,5 @@
+use std::fs;
+
 use rustls::{
     ClientConfig, HandshakeKind, NamedGroup, PeerIncompatible, ProtocolVersion,
     client::{Resumption, Tls12Resumption},
@@ -6,7 +8,10 @@ use rustls::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::edge::tls::testing::{DAY, client, client_with, files, handshake, lone, server, today};
+use crate::{
+    config::CertificateFiles,
+    edge::tls::testing::{DAY, client, client_with, files, handshake, lone, server, today},
+};
 
 type Versions = &'static [&'static SupportedProtocolVersion];
 const BOTH: Versions = &[&TLS13, &TLS12];
@@ -25,9 +30,12 @@ impl Local {
     }
 
     fn load(&self, min_version: TlsVersion) -> Tls {
-        let local_authority = Some(self.directory.path().to_owned());
-        let settings = Settings { min_version, local_authority, certificates: Vec::new() };
+        let settings = config::Tls { min_version, ..self.settings() };
         Tls::load(&settings, &self.sessions, SystemTime::now()).unwrap()
+    }
+
+    fn settings(&self) -> config::Tls {
+        config::Tls { local_authority: Some(self.directory.path().to_owned()), ..given(Vec::new()) }
     }
 
     fn server(&self) -> Arc<ServerConfig> {
@@ -41,6 +49,15 @@ impl Local {
     fn client(&self, versions: Versions) -> Arc<ClientConfig> {
         Arc::new(client(&self.authority(), versions))
     }
+}
+
+/// Without a local authority.
+fn given(certificates: Vec<CertificateFiles>) -> config::Tls {
+    config::Tls { min_version: TlsVersion::V1_2, local_authority: None, certificates }
+}
+
+fn load(settings: &config::Tls, now: SystemTime) -> Result<Tls, Errors<Error>> {
+    Tls::load(settings, &Sessions::new().unwrap(), now)
 }
 
 #[test]
@@ -119,13 +136,7 @@ fn sessions_outlive_a_reload() {
         let (before, after) = (local.server(), local.server());
         assert_eq!(return_to(client(&local.authority(), versions), &before, &after), HandshakeKind::Resumed);
 
-        let stranger = Sessions::new().unwrap();
-        let settings = Settings {
-            min_version: TlsVersion::V1_2,
-            local_authority: Some(local.directory.path().to_owned()),
-            certificates: Vec::new(),
-        };
-        let other = Tls::load(&settings, &stranger, SystemTime::now()).unwrap().config();
+        let other = load(&local.settings(), SystemTime::now()).unwrap().config();
         assert_eq!(return_to(client(&local.authority(), versions), &before, &other), HandshakeKind::Full);
     }
 }
@@ -148,8 +159,7 @@ fn each_name_gets_its_certificate() {
         let made = server(names, None, &(now - DAY..now + 90 * DAY));
         files(directory.path(), name, &made.pem, &made.key)
     });
-    let settings = Settings { min_version: TlsVersion::V1_2, local_authority: None, certificates: made.to_vec() };
-    let tls = Tls::load(&settings, &Sessions::new().unwrap(), now).unwrap();
+    let tls = load(&given(made.to_vec()), now).unwrap();
     for (name, expected) in [("first.example", 0), ("second.example", 1), ("WWW.second.example", 1)] {
         let client = Arc::new(client(&made[expected].chain, BOTH));
         let (client, _) = handshake(&client, &tls.config(), name).unwrap();
@@ -166,23 +176,28 @@ fn all_mistakes_are_told_at_once() {
     let made = lone(&["example.org"]);
     let good = files(directory.path(), "good", &made.pem, &made.key);
     let no_key = files(directory.path(), "no_key", &made.pem, "");
-    let empty = files(directory.path(), "empty", "", &made.key);
-    let settings =
-        Settings { min_version: TlsVersion::V1_2, local_authority: None, certificates: vec![no_key, good, empty] };
-    let errors = Tls::load(&settings, &Sessions::new().unwrap(), today()).unwrap_err();
-    let [
-        Error::Certificate(CertificateError::NoKey { .. }),
-        Error::Certificate(CertificateError::NoCertificate { .. }),
-    ] = errors.as_slice()
-    else {
-        panic!("{errors:?}")
+    let empty = files(directory.path(), "empty", "", "");
+    fs::write(directory.path().join("file"), "").unwrap();
+    let settings = config::Tls {
+        local_authority: Some(directory.path().join("file")),
+        ..given(vec![no_key.clone(), good, empty.clone()])
     };
+    let expected = [
+        format!("{} holds no unencrypted private key in PEM form", no_key.key.display()),
+        format!("{} holds no certificate in PEM form", empty.chain.display()),
+        format!("{} holds no unencrypted private key in PEM form", empty.key.display()),
+        "the local authority cannot ".to_owned(),
+    ];
+    let (loaded, checked) = (load(&settings, today()).unwrap_err(), Tls::check(&settings, today()).unwrap_err());
+    for errors in [loaded.to_string(), checked.to_string()] {
+        assert_eq!(errors.lines().count(), expected.len(), "{errors}");
+        assert!(errors.lines().zip(&expected).all(|(line, expected)| line.starts_with(expected)), "{errors}");
+    }
 }
 
 #[test]
 fn no_certificate_is_an_error() {
-    let settings = Settings { min_version: TlsVersion::V1_2, local_authority: None, certificates: Vec::new() };
-    let errors = Tls::load(&settings, &Sessions::new().unwrap(), today()).unwrap_err();
+    let Errors(errors) = load(&given(Vec::new()), today()).unwrap_err();
     assert!(matches!(errors.as_slice(), [Error::NoCertificate]), "{errors:?}");
 }
 
@@ -191,8 +206,43 @@ fn warnings_come_along() {
     let directory = TempDir::new().unwrap();
     let made = lone(&["example.org"]);
     let files = files(directory.path(), "server", &made.pem, &made.key);
-    let settings = Settings { min_version: TlsVersion::V1_2, local_authority: None, certificates: vec![files.clone()] };
-    let tls = Tls::load(&settings, &Sessions::new().unwrap(), today() + 40 * DAY).unwrap();
+    let (settings, later) = (given(vec![files.clone()]), today() + 40 * DAY);
+    let tls = load(&settings, later).unwrap();
     assert_eq!(tls.warnings(), [Warning::ExpiresSoon { file: files.chain, days: 5 }]);
+    assert_eq!(tls.warnings(), Tls::check(&settings, later).unwrap());
     assert!(!format!("{tls:?}").contains("PRIVATE"));
+}
+
+#[test]
+fn a_check_makes_no_local_authority() {
+    let local = Local::new();
+    assert_eq!(Tls::check(&local.settings(), today()).unwrap(), []);
+    assert_eq!(fs::read_dir(local.directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn each_name_ends_with_the_certificate_that_serves_it() {
+    let directory = TempDir::new().unwrap();
+    let made = [(45, &["a.example", "b.example"][..]), (90, &["b.example", "c.example"])].map(|(days, names)| {
+        let made = server(names, None, &(today() - DAY..today() + days * DAY));
+        files(directory.path(), names[0], &made.pem, &made.key)
+    });
+    let tls = load(&given(made.to_vec()), today()).unwrap();
+    let days = |days: u32| today() + days * DAY;
+    let expected = [("a.example", days(45)), ("b.example", days(45)), ("c.example", days(90))];
+    assert_eq!(tls.ends(), BTreeMap::from(expected));
+}
+
+#[test]
+fn only_the_local_authority_renews_and_in_its_last_third() {
+    let local = Local::new();
+    let tls = load(&local.settings(), today()).unwrap();
+    assert!(!tls.is_renewal_due(today() + 59 * DAY));
+    let later = today() + 61 * DAY;
+    assert!(tls.is_renewal_due(later));
+    assert!(!load(&local.settings(), later).unwrap().is_renewal_due(later));
+
+    let made = lone(&["example.org"]);
+    let given = given(vec![files(local.directory.path(), "given", &made.pem, &made.key)]);
+    assert!(!load(&given, today()).unwrap().is_renewal_due(today() + 44 * DAY));
 }

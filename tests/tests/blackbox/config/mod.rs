@@ -21,6 +21,7 @@ pub(crate) type Check = Pin<Box<dyn Future<Output = ()>>>;
 /// A row: the keys it proves, and how.
 pub(crate) struct Row {
     pub(crate) tier: &'static str,
+    pub(crate) name: &'static str,
     pub(crate) keys: &'static [&'static str],
     pub(crate) check: fn(Arc<Services>) -> Check,
 }
@@ -30,6 +31,7 @@ macro_rules! rows {
     ($tier:literal; $($keys:expr => $check:ident),+ $(,)?) => {
         vec![$($crate::config::Row {
             tier: $tier,
+            name: stringify!($check),
             keys: &$keys,
             check: |services| Box::pin(async move { $check(&services).await }),
         }),+]
@@ -47,9 +49,12 @@ pub(crate) fn table() -> Vec<Row> {
 pub(crate) async fn every_key_is_in_the_table(_: &Services) {
     let documented: BTreeSet<String> = generated::TIERS
         .iter()
-        .flat_map(|tier| reference::keys(tier.defaults).into_iter().map(move |key| format!("{} {}", tier.name, key.path)))
+        .flat_map(|tier| {
+            reference::keys(tier.defaults).into_iter().map(move |key| format!("{} {}", tier.name, key.path))
+        })
         .collect();
-    let proved: BTreeSet<String> = table().iter().flat_map(|row| row.keys.iter().map(|key| format!("{} {key}", row.tier))).collect();
+    let proved: BTreeSet<String> =
+        table().iter().flat_map(|row| row.keys.iter().map(|key| format!("{} {key}", row.tier))).collect();
     let missing: Vec<_> = documented.difference(&proved).collect();
     let unknown: Vec<_> = proved.difference(&documented).collect();
     assert!(missing.is_empty(), "keys without a row: {missing:?}");
@@ -59,7 +64,11 @@ pub(crate) async fn every_key_is_in_the_table(_: &Services) {
 pub(crate) async fn generated_files_are_current(_: &Services) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for (path, text) in generated::files() {
-        assert_eq!(fs::read_to_string(root.join(path)).unwrap_or_default(), text, "{path} is out of date: run `make generate`");
+        assert_eq!(
+            fs::read_to_string(root.join(path)).unwrap_or_default(),
+            text,
+            "{path} is out of date: run `make generate`"
+        );
     }
 }
 
@@ -67,24 +76,47 @@ pub(crate) async fn generated_files_are_current(_: &Services) {
 fn check(tier_name: &str, file: Option<&str>, environment: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let folder = tempfile::tempdir().unwrap();
     let mut command: Command = tier(tier_name).unwrap();
-    command.arg("check").current_dir(folder.path()).env("TODO_ENVIRONMENT", environment).envs(variables.iter().copied());
+    command
+        .arg("check")
+        .current_dir(folder.path())
+        .env("TODO_ENVIRONMENT", environment)
+        .envs(variables.iter().copied());
     if let Some(text) = file {
         let path = folder.path().join("changed.toml");
         fs::write(&path, text).unwrap();
         command.arg("--config").arg(path);
     }
     let output = command.output().unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+    )
 }
 
 pub(crate) async fn commands_report_every_mistake(_: &Services) {
     for (tier, section, file) in [
-        ("todo-gateway", "listen", "[listen]\nhttsp = \"127.0.0.1:1\"\nhttp = 7\n[lissten]\nx = 1\n[headers]\nframe_options = \"MAYBE\"\n"),
-        ("todo-api", "server", "[server]\nlissten = \"127.0.0.1:1\"\nlisten = 7\n[datbase]\nx = 1\n[log]\nformat = \"loud\"\n"),
+        (
+            "todo-gateway",
+            "listen",
+            "[listen]\nhttsp = \"127.0.0.1:1\"\nhttp = 7\n[lissten]\nx = 1\n[headers]\nframe_options = \"MAYBE\"\n",
+        ),
+        (
+            "todo-api",
+            "server",
+            "[server]\nlissten = \"127.0.0.1:1\"\nlisten = 7\n[datbase]\nx = 1\n[log]\nformat = \"loud\"\n",
+        ),
     ] {
         let (code, text) = check(tier, Some(file), "development", &[]);
         assert_eq!(code, Some(1), "{text}");
-        for expected in [&format!("unknown key `{section}."), "changed.toml:2:1", "did you mean", "changed.toml:3:", "changed.toml:4:", "changed.toml:7:", "4 mistakes"] {
+        for expected in [
+            &format!("unknown key `{section}."),
+            "changed.toml:2:1",
+            "did you mean",
+            "changed.toml:3:",
+            "changed.toml:4:",
+            "changed.toml:7:",
+            "4 mistakes",
+        ] {
             assert!(text.contains(expected), "{tier}: {expected} in:\n{text}");
         }
         assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
@@ -97,8 +129,18 @@ pub(crate) async fn commands_report_every_mistake(_: &Services) {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains("/nowhere/at.all") && text.lines().count() < 5, "{text}");
         let version = self::tier(tier).unwrap().arg("version").output().unwrap();
-        assert!(version.status.success() && String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION")));
-        let health = self::tier(tier).unwrap().arg("health").env(format!("{}ADMIN__LISTEN", if tier == "todo-api" { "TODO_API__" } else { "TODO_GATEWAY__" }), "127.0.0.1:1").output().unwrap();
+        assert!(
+            version.status.success() && String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION"))
+        );
+        let health = self::tier(tier)
+            .unwrap()
+            .arg("health")
+            .env(
+                format!("{}ADMIN__LISTEN", if tier == "todo-api" { "TODO_API__" } else { "TODO_GATEWAY__" }),
+                "127.0.0.1:1",
+            )
+            .output()
+            .unwrap();
         assert_eq!(health.status.code(), Some(1), "nothing runs there");
         let help = self::tier(tier).unwrap().arg("--help").output().unwrap();
         let help = String::from_utf8_lossy(&help.stdout).into_owned();
@@ -109,30 +151,37 @@ pub(crate) async fn commands_report_every_mistake(_: &Services) {
 pub(crate) async fn environments_refuse_what_is_not_safe(_: &Services) {
     // An admin listener that others can reach, everywhere.
     for environment in ["development", "staging", "production"] {
-        for (tier, variable) in [("todo-gateway", "TODO_GATEWAY__ADMIN__LISTEN"), ("todo-api", "TODO_API__ADMIN__LISTEN")] {
+        for (tier, variable) in
+            [("todo-gateway", "TODO_GATEWAY__ADMIN__LISTEN"), ("todo-api", "TODO_API__ADMIN__LISTEN")]
+        {
             let (code, text) = check(tier, None, environment, &[(variable, "0.0.0.0:9999")]);
             assert!(code == Some(1) && text.contains("admin"), "{tier} in {environment}: {text}");
         }
     }
-    let ring = format!("1:{}", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ");
-    let url = "postgres://todo@/todo?host=/run/postgresql";
+    let ring = format!("1:{}", "3VhNkQpO0yq7bXw1cJt4sYfLz9rKmE2uG6aHvTdRxI8=");
+    let url = "postgres://todo@localhost/todo?host=/run/postgresql";
     let verified = "postgres://todo:hunter2-hunter2@db.example.org/todo?sslmode=verify-full";
-    let good = [("TODO_API__AUTH__KEY_RING", ring.as_str()), ("TODO_API__DATABASE__URL", url)];
-    let over_tls = [good[0], ("TODO_API__DATABASE__URL", verified)];
+    let issuer = ("TODO_API__AUTH__ISSUER", "https://todo.example.org");
+    let good = [("TODO_API__AUTH__KEY_RING", ring.as_str()), ("TODO_API__DATABASE__URL", url), issuer];
+    let over_tls = [good[0], ("TODO_API__DATABASE__URL", verified), issuer];
     for environment in ["staging", "production"] {
         for valid in [good, over_tls] {
             let (code, text) = check("todo-api", None, environment, &valid);
             assert_eq!(code, Some(0), "{environment}: {text}");
         }
-        let (code, text) = check("todo-api", None, environment, &[good[1]]);
+        let (code, text) = check("todo-api", None, environment, &[good[1], issuer]);
         assert!(code == Some(1) && text.contains("key_ring"), "a missing secret in {environment}: {text}");
-        let (code, text) = check("todo-api", None, environment, &[("TODO_API__AUTH__KEY_RING", "1:c2hvcnQ"), good[1]]);
+        let (code, text) =
+            check("todo-api", None, environment, &[("TODO_API__AUTH__KEY_RING", "1:c2hvcnQ"), good[1], issuer]);
         assert!(code == Some(1) && text.contains("key_ring"), "a weak secret in {environment}: {text}");
     }
     for (what, variables) in [
-        ("SQLite", vec![good[0], ("TODO_API__DATABASE__URL", "sqlite:///var/lib/todo.sqlite")]),
-        ("unverified TLS", vec![good[0], ("TODO_API__DATABASE__URL", "postgres://todo@db.example.org/todo?sslmode=require")]),
-        ("debug logs", vec![good[0], good[1], ("TODO_API__LOG__LEVEL", "debug")]),
+        ("SQLite", vec![good[0], issuer, ("TODO_API__DATABASE__URL", "sqlite:///var/lib/todo.sqlite")]),
+        (
+            "unverified TLS",
+            vec![good[0], issuer, ("TODO_API__DATABASE__URL", "postgres://todo@db.example.org/todo?sslmode=require")],
+        ),
+        ("debug logs", vec![good[0], good[1], issuer, ("TODO_API__LOG__LEVEL", "debug")]),
     ] {
         let (code, text) = check("todo-api", None, "production", &variables);
         assert_eq!(code, Some(1), "{what}: {text}");
@@ -141,12 +190,20 @@ pub(crate) async fn environments_refuse_what_is_not_safe(_: &Services) {
     let gateway = "[[tls.certificates]]\nchain = \"chain.pem\"\nkey = \"key.pem\"\n[hosts]\ntrusted = [\"*\"]\n";
     let (code, text) = check("todo-gateway", Some(gateway), "production", &[]);
     assert!(code == Some(1) && text.contains("trusted"), "{text}");
-    let (code, text) = check("todo-gateway", Some("[hosts]\ntrusted = [\"example.org\"]\n[tls]\nlocal_authority = true\n"), "production", &[]);
+    let (code, text) = check(
+        "todo-gateway",
+        Some("[hosts]\ntrusted = [\"example.org\"]\n[tls]\nlocal_authority = true\n"),
+        "production",
+        &[],
+    );
     assert!(code == Some(1) && text.contains("local_authority"), "{text}");
 }
 
 pub(crate) async fn a_reload_swaps_and_a_broken_file_changes_nothing(_: &Services) {
-    let (first, second) = (Origin::start(async |_| todo_tests::origin::ok("first")).await.unwrap(), Origin::start(async |_| todo_tests::origin::ok("second")).await.unwrap());
+    let (first, second) = (
+        Origin::start(async |_| todo_tests::origin::ok("first")).await.unwrap(),
+        Origin::start(async |_| todo_tests::origin::ok("second")).await.unwrap(),
+    );
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), &[first.port], "").await.unwrap();
     let (client, admin) = (gateway.client().unwrap(), gateway.admin().unwrap());
@@ -154,7 +211,8 @@ pub(crate) async fn a_reload_swaps_and_a_broken_file_changes_nothing(_: &Service
     let valid = fs::read_to_string(&gateway.config).unwrap();
     let reloads = async |outcome: &str| -> u64 {
         let text = admin.get("/metrics").await.expect(200).text;
-        let line = text.lines().find(|line| line.contains("reload") && line.contains(outcome) && !line.starts_with('#'));
+        let line =
+            text.lines().find(|line| line.contains("reload") && line.contains(outcome) && !line.starts_with('#'));
         line.and_then(|line| line.rsplit(' ').next()).and_then(|count| count.parse().ok()).unwrap_or(0)
     };
     for broken in ["[hosts]\ntrustd = []\n", "[[[", "[upstreams.api]\naddresses = []\n"] {
@@ -169,7 +227,10 @@ pub(crate) async fn a_reload_swaps_and_a_broken_file_changes_nothing(_: &Service
     eventually("the new upstream", PATIENCE, async || (client.get("/v1/x").await.text == "second").then_some(())).await;
     // What needs a restart is said and not half applied.
     gateway.reconfigure("[admin]\nlisten = \"127.0.0.1:1\"\n").unwrap();
-    eventually("the sentence about a restart", PATIENCE, async || gateway.process.errors().contains("restart").then_some(())).await;
+    eventually("the sentence about a restart", PATIENCE, async || {
+        gateway.process.errors().contains("restart").then_some(())
+    })
+    .await;
     admin.get("/livez").await.expect(200);
 }
 
@@ -186,9 +247,15 @@ pub(crate) async fn taken_ports_are_one_sentence(_: &Services) {
     ] {
         let free = || format!("127.0.0.1:{}", todo_tests::ports::free().unwrap());
         let mut command = self::tier(tier).unwrap();
-        command.arg("run").current_dir(folder.path()).env("TODO_API__DATABASE__URL", format!("sqlite://{}/t.sqlite", folder.path().display()));
+        command
+            .arg("run")
+            .current_dir(folder.path())
+            .env("TODO_API__DATABASE__URL", format!("sqlite://{}/t.sqlite", folder.path().display()));
         command.env("TODO_API__SERVER__LISTEN", free()).env("TODO_API__ADMIN__LISTEN", free());
-        command.env("TODO_GATEWAY__LISTEN__HTTPS", free()).env("TODO_GATEWAY__LISTEN__HTTP", free()).env("TODO_GATEWAY__ADMIN__LISTEN", free());
+        command
+            .env("TODO_GATEWAY__LISTEN__HTTPS", free())
+            .env("TODO_GATEWAY__LISTEN__HTTP", free())
+            .env("TODO_GATEWAY__ADMIN__LISTEN", free());
         command.env(variable, &address);
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

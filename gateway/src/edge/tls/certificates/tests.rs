@@ -47,7 +47,7 @@ fn the_summary_has_names_and_addresses_in_lower_case_and_the_end() {
 #[test]
 fn each_mistake_is_one_sentence_that_names_the_file() {
     let (root, intermediate, server) = three();
-    let other = lone(&["example.org"]);
+    let (other, nameless) = (lone(&["example.org"]), lone(&[]));
     let impostor = authority("intermediate", None);
     let join = |parts: &[&Made]| parts.iter().map(|made| made.pem.as_str()).collect::<String>();
     let encrypted = server.key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -57,6 +57,16 @@ fn each_mistake_is_one_sentence_that_names_the_file() {
     let large = "#".repeat(usize::try_from(MAX_FILE).unwrap() + 1);
     let cases = [
         ("", server.key.as_str(), "server.pem holds no certificate in PEM form"),
+        (
+            &nameless.pem,
+            &nameless.key,
+            "the first certificate of server.pem names no host (subject alternative name), so no client accepts it",
+        ),
+        (
+            "",
+            "",
+            "server.pem holds no certificate in PEM form\nserver.key holds no unencrypted private key in PEM form",
+        ),
         ("garbage", &server.key, "server.pem holds no certificate in PEM form"),
         (&server.key, &server.key, "server.pem holds no certificate in PEM form"),
         (&broken, &server.key, "server.pem is broken: its PEM form cannot be decoded"),
@@ -94,14 +104,16 @@ fn each_mistake_is_one_sentence_that_names_the_file() {
 }
 
 #[test]
-fn a_missing_file_is_named() {
+fn each_missing_file_is_named() {
     let directory = TempDir::new().unwrap();
     let made = lone(&["example.org"]);
     let files = files(directory.path(), "server", &made.pem, &made.key);
+    let mut expected = String::new();
     for missing in [&files.key, &files.chain] {
         fs::remove_file(missing).unwrap();
         let error = Certificate::load(&files, &provider(), today()).unwrap_err().to_string();
-        assert_eq!(error, format!("{} cannot be read: No such file or directory (os error 2)", missing.display()));
+        expected = format!("{} cannot be read: No such file or directory (os error 2)\n{expected}", missing.display());
+        assert_eq!(error, expected.trim_end());
     }
 }
 

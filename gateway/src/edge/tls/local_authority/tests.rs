@@ -1,4 +1,4 @@
-use std::{os::unix::fs::PermissionsExt as _, sync::Barrier};
+use std::{os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Barrier};
 
 use proptest::prelude::*;
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
@@ -21,6 +21,10 @@ impl Folder {
 
     fn load(&self, now: SystemTime) -> Result<Certificate, AuthorityError> {
         load(self.0.path(), &provider(), now)
+    }
+
+    fn look(&self, now: SystemTime) -> Result<Option<Certificate>, AuthorityError> {
+        look(self.0.path(), &provider(), now)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -55,6 +59,25 @@ fn a_first_start_makes_everything_and_later_ones_keep_it() {
         assert!(folder.load(today() + days * DAY).unwrap().warnings(today()).is_empty());
         assert_eq!(folder.both(), before);
     }
+}
+
+#[test]
+fn a_look_makes_nothing() {
+    let folder = Folder::new();
+    let server = |now| folder.look(now).unwrap().map(|server| server.summary().not_after);
+    assert_eq!(server(today()), None);
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 0);
+
+    folder.load(today()).unwrap();
+    let before = folder.both();
+    assert_eq!(server(today()), Some(today() + SERVER_LIFE));
+    assert_eq!(server(today() + 61 * DAY), None, "it is due");
+    assert_eq!(folder.both(), before);
+
+    fs::remove_file(folder.path("ca.pem")).unwrap();
+    fs::create_dir(folder.path("ca.pem")).unwrap();
+    let error = folder.look(today()).unwrap_err().to_string();
+    assert!(error.contains("ca.pem cannot be read"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,100 @@
+//! The command line.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Parser, Subcommand};
+use todo_shared::cli::{ConfigArgs, fail, say, warn};
+
+use crate::{config, server};
+
+/// How long `health` waits for an answer.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The edge of the todo platform: TLS, routing and protection in front of the API.
+#[derive(Debug, Parser)]
+#[command(name = "todo-gateway", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  todo-gateway run                                  with the defaults of development
+  todo-gateway check --config /etc/todo/gateway.toml --environment production
+  TODO_GATEWAY__LISTEN__HTTPS=127.0.0.1:9443 todo-gateway run
+  kill -HUP <pid>                                   reload the configuration";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration and show every mistake in it
+    Check(ConfigArgs),
+    /// Run the gateway until SIGTERM or Ctrl-C
+    Run(ConfigArgs),
+    /// Ask the running gateway whether it is ready
+    Health(ConfigArgs),
+    /// Show the version
+    Version,
+}
+
+/// Runs the command that the process was called with.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Check(arguments) => match server::check(&arguments) {
+            Ok(warnings) => {
+                warnings.iter().for_each(warn);
+                say("the configuration is good")
+            }
+            Err(error) => fail(error),
+        },
+        Command::Run(arguments) => match server::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(error),
+        },
+        Command::Health(arguments) => match config::load(&arguments) {
+            Ok(config) => health(config.admin.listen),
+            Err(report) => fail(report),
+        },
+        Command::Version => say(format_args!("todo-gateway {}", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+fn health(admin: SocketAddr) -> ExitCode {
+    match ask(admin) {
+        Ok(answer) if answer.starts_with("HTTP/1.1 200") => say("ready"),
+        Ok(answer) => {
+            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            fail(format_args!("not ready: {body}"))
+        }
+        Err(error) => fail(format_args!("no gateway answers on {admin}: {error}")),
+    }
+}
+
+fn ask(admin: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&admin, HEALTH_TIMEOUT)?;
+    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
+    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    // Our own admin listener answers in far less; a stranger on the port must not fill the memory.
+    stream.take(64 << 10).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_takes_the_file_after_the_command() {
+        Arguments::command().debug_assert();
+        let parsed = Arguments::try_parse_from(["todo-gateway", "check", "--config", "a.toml"]).expect("parsed");
+        assert!(matches!(parsed.command, Command::Check(arguments) if arguments.config.is_some()));
+    }
+}

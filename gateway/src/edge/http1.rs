@@ -1,0 +1,132 @@
+//! The HTTP/1 loop: reads each head under its deadlines, has it checked, and lets Pingora serve one request at a time.
+//!
+//! An idle deadline runs until the first octet of a request, then one deadline for the whole head, however it trickles.
+//! Pingora's own keep-alive is never used: it has no deadline for heads, and no hook before its refusals.
+
+use std::sync::Arc;
+
+use pingora_core::{
+    apps::{HttpPersistentSettings, HttpServerApp as _},
+    protocols::http::ServerSession,
+    server::ShutdownWatch,
+};
+use pingora_proxy::{HttpProxy, ProxyHttp};
+use todo_shared::problem::Code;
+use tokio::time::{Instant, timeout_at};
+
+use crate::edge::{
+    Closed, Settings, Surroundings,
+    gate::Gate,
+    head::{Found, Framing, Refusal, check},
+};
+
+/// What came of waiting for a head.
+enum Next {
+    /// A head of this many octets is held.
+    Head(usize, Framing),
+    /// It must not pass.
+    Refused(Refusal),
+    /// The connection ends here, for this reason if it is not the client's own wish.
+    Over(Option<Closed>),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<SV>(
+    proxy: &Arc<HttpProxy<SV>>,
+    surroundings: &dyn Surroundings,
+    mut gate: Gate,
+    shutdown: &ShutdownWatch,
+) where
+    SV: ProxyHttp + Send + Sync + 'static,
+    SV::CTX: Send + Sync,
+{
+    let Some(info) = gate.info() else { return };
+    let mut kept: Option<HttpPersistentSettings> = None;
+    let mut served = 0_u64;
+    loop {
+        let settings = surroundings.settings();
+        let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
+            Next::Head(octets, framing) => (octets, framing),
+            Next::Refused(refusal) => {
+                let answer = surroundings.refused(&info, &refusal, gate.held().len());
+                gate.answer_and_close(&answer).await;
+                return;
+            }
+            Next::Over(reason) => {
+                surroundings.closed(&info, reason, served);
+                gate.close().await;
+                return;
+            }
+        };
+        let head = gate.open(octets, framing);
+        let mut session = ServerSession::new_http1(Box::new(gate));
+        // Zero: the connection is kept and Pingora does not wait for anything on it.
+        session.set_keepalive(Some(0));
+        if let Some(settings) = kept.take() {
+            settings.apply_to_session(&mut session);
+        }
+        session.set_pipelined_prefix(head);
+        served += 1;
+        let Some(reused) = proxy.process_new_http(session, shutdown).await else {
+            surroundings.closed(&info, None, served);
+            return;
+        };
+        let (stream, settings) = reused.consume();
+        kept = settings;
+        match stream.into_any().downcast::<Gate>() {
+            Ok(same) if same.is_between_requests() => gate = *same,
+            // A request that was not read to its end leaves nothing to go on with; dropping the gate ends it well.
+            _ => {
+                surroundings.closed(&info, None, served);
+                return;
+            }
+        }
+    }
+}
+
+async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownWatch) -> Next {
+    if gate.held().is_empty() {
+        let idle = tokio::time::timeout(settings.idle_timeout, gate.fill());
+        tokio::select! {
+            // A request that has begun is served; a connection that only waits is closed when the gateway stops.
+            biased;
+            filled = idle => match filled {
+                Ok(Ok(1..)) => {}
+                Ok(_) => return Next::Over(None),
+                Err(_) => return Next::Over(Some(Closed::IdleTimeout)),
+            },
+            () = stopped(&mut shutdown) => return Next::Over(None),
+        }
+    }
+    let deadline = Instant::now() + settings.head_timeout;
+    let mut empty_lines = 0;
+    loop {
+        while empty_lines < MOST_EMPTY_LINES && gate.skip_empty_line() {
+            empty_lines += 1;
+        }
+        match check(gate.held(), &settings.head) {
+            Found::Whole { octets, framing } => return Next::Head(octets, framing),
+            Found::Refused(refusal) => return Next::Refused(refusal),
+            Found::Partial => {}
+        }
+        match timeout_at(deadline, gate.fill()).await {
+            Ok(Ok(1..)) => {}
+            Ok(_) => return Next::Over(None),
+            Err(_) if gate.held().is_empty() => return Next::Over(Some(Closed::HeadTimeout)),
+            Err(_) => return Next::Refused(LATE),
+        }
+    }
+}
+
+/// Empty lines that a client may send before a request (RFC 9112 section 2.2).
+const MOST_EMPTY_LINES: u8 = 2;
+
+const LATE: Refusal = Refusal { code: Code::RequestTimeout, reason: "the head did not arrive in time" };
+
+/// Completes when the gateway is told to stop.
+async fn stopped(shutdown: &mut ShutdownWatch) {
+    if shutdown.wait_for(|stopping| *stopping).await.is_err() {
+        // The sender is gone, and with it whoever could tell.
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,258 @@
+//! A client's connection as the edge hands it on: TCP or TLS, with what is known of it.
+//!
+//! Pingora asks a connection for digests and copies them to every session on it, over HTTP/1 and HTTP/2 alike. Ours
+//! travel in the one of them that carries data of the caller's own, so that a filter finds them by
+//! [`connection_info`] whatever the protocol.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::SystemTime,
+};
+
+use async_trait::async_trait;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
+    UniqueIDType, l4::stream::Stream as TcpStream, raw_connect::ProxyDigest, tls::SslDigest,
+};
+use pingora_proxy::Session;
+use rustls::{HandshakeKind, ProtocolVersion};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use crate::edge::caps::Slot;
+
+/// Which listener a connection came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TLS; requests are served.
+    Https,
+    /// Plain; requests are redirected.
+    Http,
+}
+
+impl Endpoint {
+    /// The name that logs and metric labels show.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// The protocol that is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// What a handshake came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// `1.2` or `1.3`.
+    pub version: &'static str,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+    /// The name that the client asked for (RFC 6066 section 3).
+    pub server_name: Option<String>,
+}
+
+/// What is known of a connection for as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// The address at the other end of the connection: the client or a proxy.
+    pub peer: SocketAddr,
+    /// The address it connected to.
+    pub local: SocketAddr,
+    /// Which listener that belongs to.
+    pub endpoint: Endpoint,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+    /// The handshake's outcome, on a TLS endpoint.
+    pub tls: Option<TlsInfo>,
+}
+
+/// The connection that a request came over. `None` only for sessions that did not come through the edge.
+pub fn connection_info(session: &Session) -> Option<&ConnectionInfo> {
+    let digest = session.digest()?.proxy_digest.as_ref()?;
+    digest.user_data.as_ref()?.downcast_ref::<Arc<ConnectionInfo>>().map(Arc::as_ref)
+}
+
+/// The transport under a connection.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// Plain TCP.
+    Plain(Box<TcpStream>),
+    /// TLS over TCP, after its handshake.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// A connection, past its handshake. Its slot among all connections comes free when it is dropped.
+#[derive(Debug)]
+pub(crate) struct EdgeStream {
+    transport: Transport,
+    info: Arc<ConnectionInfo>,
+    established: SystemTime,
+    proxy_digest: Arc<ProxyDigest>,
+    ssl_digest: Option<Arc<SslDigest>>,
+    _slot: Slot,
+}
+
+impl EdgeStream {
+    pub(crate) fn plain(stream: TcpStream, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
+        let (peer, local) = ends;
+        let info = ConnectionInfo { peer, local, endpoint: Endpoint::Http, protocol: Protocol::Http1, tls: None };
+        Self::new(Transport::Plain(Box::new(stream)), info, None, slot)
+    }
+
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
+        let (peer, local) = ends;
+        let session = stream.get_ref().1;
+        let (version, version_name) = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_2) => ("1.2", "TLSv1.2"),
+            _ => ("1.3", "TLSv1.3"),
+        };
+        let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
+        let tls = TlsInfo {
+            version,
+            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+            server_name: session.server_name().map(str::to_owned),
+        };
+        let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
+        let digest = SslDigest::new(cipher, version_name, None, None, Vec::new());
+        let info = ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls) };
+        Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)
+    }
+
+    fn new(
+        transport: Transport,
+        info: ConnectionInfo,
+        ssl_digest: Option<Arc<SslDigest>>,
+        slot: Slot,
+    ) -> io::Result<Self> {
+        let info = Arc::new(info);
+        let carrier =
+            pingora::http::ResponseHeader::build(200, Some(0)).map_err(|error| io::Error::other(error.to_string()))?;
+        let proxy_digest = Arc::new(ProxyDigest::new(Box::new(carrier), Some(Box::new(info.clone()))));
+        Ok(Self { transport, info, established: SystemTime::now(), proxy_digest, ssl_digest, _slot: slot })
+    }
+
+    pub(crate) fn info(&self) -> &Arc<ConnectionInfo> {
+        &self.info
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.transport {
+            Transport::Plain(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for EdgeStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for EdgeStream {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(stream) => stream.is_write_vectored(),
+            Transport::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+#[async_trait]
+impl Shutdown for EdgeStream {
+    async fn shutdown(&mut self) {
+        // The peer may be gone already; there is nothing left to tell it.
+        let _ = tokio::io::AsyncWriteExt::shutdown(self).await;
+    }
+}
+
+impl UniqueID for EdgeStream {
+    fn id(&self) -> UniqueIDType {
+        self.tcp().id()
+    }
+}
+
+impl Ssl for EdgeStream {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.ssl_digest.clone()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.ssl_digest.as_ref().map(|_| match self.info.protocol {
+            Protocol::Http1 => ALPN::H1,
+            Protocol::Http2 => ALPN::H2,
+        })
+    }
+}
+
+impl GetTimingDigest for EdgeStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        vec![Some(TimingDigest { established_ts: self.established, ..TimingDigest::default() })]
+    }
+}
+
+impl GetProxyDigest for EdgeStream {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.proxy_digest.clone())
+    }
+}
+
+impl GetSocketDigest for EdgeStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.tcp().get_socket_digest()
+    }
+}
+
+impl Peek for EdgeStream {}

@@ -1,0 +1,209 @@
+//! Every metric of the gateway: names, labels and help texts stand here and nowhere else.
+//!
+//! Labels come from closed sets (routes, upstreams and certificates of the configuration, why-codes, classes), never from a request,
+//! so that no client can grow the registry.
+
+use std::net::SocketAddr;
+
+use http::Method;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+};
+
+/// The label of requests that met no route.
+pub const NO_ROUTE: &str = "none";
+
+/// The values of `listener`.
+pub const LISTENERS: [&str; 2] = ["https", "http"];
+
+/// Upper bounds of the latency histogram, in seconds: finest where the gateway's own share would show.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+/// The gateway's metrics and the registry that exports them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// What `/metrics` writes.
+    pub registry: Registry,
+    /// Requests answered, by `route`, `method` and `status` class.
+    pub requests: IntCounterVec,
+    /// From the first octet of the head to the last of the answer, by the same labels, in seconds.
+    pub request_seconds: HistogramVec,
+    /// Requests being worked on.
+    pub in_flight: IntGauge,
+    /// Requests the gateway refused or failed itself, by why-code.
+    pub refusals: IntCounterVec,
+    /// Connections that are open, by `listener`.
+    pub connections_open: IntGaugeVec,
+    /// Connections accepted, by `listener`.
+    pub connections: IntCounterVec,
+    /// Connections the gateway closed without an answer, by why-code.
+    pub connections_closed: IntCounterVec,
+    /// TLS handshakes completed, by `version` and whether the session was `resumed`.
+    pub handshakes: IntCounterVec,
+    /// When the certificate that serves a name ends, by `name`, in seconds since the epoch.
+    pub certificate_end: IntGaugeVec,
+    /// Whether checks find an address well, by `upstream` and `address`.
+    pub upstream_healthy: IntGaugeVec,
+    /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
+    pub upstream_requests: IntCounterVec,
+    /// Reloads, by `result`.
+    pub reloads: IntCounterVec,
+    /// When the configuration in force was loaded, in seconds since the epoch.
+    pub reload_success_time: IntGauge,
+    /// Lines of the access log that were dropped because its queue was full.
+    pub access_log_dropped: IntCounter,
+}
+
+impl Metrics {
+    /// All metrics, registered.
+    ///
+    /// # Errors
+    /// Where two metrics have one name, which a test rules out.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let latency = HistogramOpts::new("gateway_request_duration_seconds", "Time from head to end of the answer.")
+            .buckets(LATENCY_BUCKETS.to_vec());
+        let request_labels = ["route", "method", "status"];
+        let metrics = Self {
+            requests: counters(&registry, "gateway_requests_total", "Requests answered.", &request_labels)?,
+            request_seconds: add(&registry, HistogramVec::new(latency, &request_labels)?)?,
+            in_flight: gauge(&registry, "gateway_requests_in_flight", "Requests being worked on.")?,
+            refusals: counters(&registry, "gateway_refusals_total", "Answers the gateway made itself.", &["reason"])?,
+            connections_open: add(
+                &registry,
+                IntGaugeVec::new(Opts::new("gateway_connections_open", "Open client connections."), &["listener"])?,
+            )?,
+            connections: counters(&registry, "gateway_connections_total", "Connections accepted.", &["listener"])?,
+            connections_closed: counters(
+                &registry,
+                "gateway_connections_closed_total",
+                "Connections closed without an answer.",
+                &["reason"],
+            )?,
+            handshakes: counters(
+                &registry,
+                "gateway_tls_handshakes_total",
+                "TLS handshakes completed.",
+                &["version", "resumed"],
+            )?,
+            certificate_end: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "gateway_certificate_not_after_timestamp_seconds",
+                        "When the certificate that serves the name ends.",
+                    ),
+                    &["name"],
+                )?,
+            )?,
+            upstream_healthy: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("gateway_upstream_healthy", "Whether checks find the address well."),
+                    &["upstream", "address"],
+                )?,
+            )?,
+            upstream_requests: counters(
+                &registry,
+                "gateway_upstream_requests_total",
+                "Requests sent upstream.",
+                &["upstream", "address", "outcome"],
+            )?,
+            reloads: counters(&registry, "gateway_reloads_total", "Configuration reloads.", &["result"])?,
+            reload_success_time: gauge(
+                &registry,
+                "gateway_reload_last_success_timestamp_seconds",
+                "When the configuration in force was loaded.",
+            )?,
+            access_log_dropped: add(
+                &registry,
+                IntCounter::new("gateway_access_log_dropped_total", "Access log lines dropped.")?,
+            )?,
+            registry,
+        };
+        let build_info = Opts::new("gateway_build_info", "Which build this is; always 1.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        add(&metrics.registry, IntGauge::with_opts(build_info)?)?.set(1);
+        Ok(metrics)
+    }
+
+    /// The health gauge of one address.
+    pub fn upstream_gauge(&self, upstream: &str, address: SocketAddr) -> IntGauge {
+        self.upstream_healthy.with_label_values(&[upstream, &address.to_string()])
+    }
+
+    /// Stops exporting the end of a certificate for a name that is no longer served.
+    pub fn forget_certificate(&self, name: &str) {
+        let _ = self.certificate_end.remove_label_values(&[name]);
+    }
+
+    /// Stops exporting the health of an address that is gone.
+    pub fn forget_upstream(&self, upstream: &str, address: SocketAddr) {
+        let _ = self.upstream_healthy.remove_label_values(&[upstream, &address.to_string()]);
+    }
+}
+
+fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    add(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    add(registry, IntGauge::new(name, help)?)
+}
+
+/// A status as a label.
+pub const fn status_class(status: u16) -> &'static str {
+    match status {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500..600 => "5xx",
+        // The client left before there was an answer.
+        _ => "none",
+    }
+}
+
+/// A method as a label: a client can invent others.
+pub fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_metrics_can_be_registered_and_the_build_is_known() {
+        let metrics = Metrics::new().expect("distinct names");
+        metrics.requests.with_label_values(&["api", "GET", "2xx"]).inc();
+        let names: Vec<_> = metrics.registry.gather().iter().map(|family| family.name().to_owned()).collect();
+        assert!(
+            names.contains(&"gateway_build_info".to_owned()) && names.contains(&"gateway_requests_total".to_owned())
+        );
+    }
+
+    #[test]
+    fn labels_come_from_closed_sets() {
+        assert_eq!(method_label(&Method::from_bytes(b"BREW").expect("token")), "other");
+        assert_eq!(
+            [99, 100, 204, 304, 499, 503, 999].map(status_class),
+            ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "none"]
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! The order of a request's steps, as Pingora calls them. This file delegates only: each step is elsewhere.
+//!
+//! ```text
+//! early_request_filter   who asks, under which id                      request/context.rs
+//! request_filter         host, path, route, size                       request/mod.rs
+//! upstream_peer          which address                                 upstream/
+//! upstream_request_filter  what the API is told                        request/forward.rs
+//! request_body_filter    size as it comes
+//! response_filter        the security fields of the answer             response/
+//! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
+//! logging                metrics and the access log                    observe/
+//! ```
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Version, header};
+use pingora::{
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
+    upstreams::peer::HttpPeer,
+};
+use todo_shared::{problem::Code, request_id};
+
+use crate::{
+    failure,
+    observe::{problem_code::ProblemReader, record::Record},
+    reply::{self, Reply},
+    request::{self, context::Context, forward},
+    runtime::Shared,
+    upstream::within,
+};
+
+/// The steps, and what they share.
+#[derive(Debug)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+}
+
+impl Proxy {
+    /// Steps over this state.
+    pub const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+/// Stops a request in the middle with this code.
+#[expect(clippy::unnecessary_box_returns, reason = "the filters return boxed errors")]
+fn stop(context: &mut Context, code: Code, source: ErrorSource) -> Box<Error> {
+    context.failure = Some(code);
+    Error::create(ErrorType::Custom(code.as_str()), source, None, None)
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::new(&self.shared)
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
+        context.identify(session);
+        let head = session.req_header_mut();
+        if head.version == Version::HTTP_2 {
+            // Pingora's own subrequests fail on h2 otherwise, and every later step finds one form of request.
+            if let (None, Some(authority)) = (head.headers.get(header::HOST), head.uri.authority().cloned()) {
+                head.insert_header(header::HOST, authority.as_str())?;
+            }
+            head.set_version(Version::HTTP_11);
+        }
+        Ok(())
+    }
+
+    async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        match request::admit(session, context) {
+            Ok(()) => Ok(false),
+            Err(Reply::Drop) => {
+                reply::send(session, context, &Reply::Drop).await?;
+                Err(Error::new_down(ErrorType::ConnectionClosed))
+            }
+            Err(refusal) => {
+                reply::send(session, context, &refusal).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<()> {
+        let received = body.as_ref().map_or(0, Bytes::len);
+        context.receive(received, end_of_stream).map_err(|code| stop(context, code, ErrorSource::Downstream))
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+        let Some(route) = context.route.clone() else {
+            return Err(stop(context, Code::Internal, ErrorSource::Internal));
+        };
+        let left = context.begin_attempt(&route);
+        let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
+        let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
+        match chosen {
+            Ok((endpoint, peer)) => {
+                context.endpoint = Some(Arc::clone(endpoint));
+                Ok(within(peer, left))
+            }
+            Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
+        }
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        forward::prepare(request, context)
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if let Some(piece) = body {
+            context.problem.read(piece);
+        }
+        if !end_of_stream && context.is_overdue() {
+            return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
+        }
+        if end_of_stream {
+            context.upstream_ended = Some(Instant::now());
+        }
+        Ok(None)
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        if answer.status.is_informational() {
+            return Ok(());
+        }
+        context.problem = ProblemReader::begin(answer);
+        answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
+        context.responses().apply(answer, context.over_tls())
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+        let code = context.failure.or_else(|| failure::code_of(error, context.body_is_whole));
+        let unanswered = !reply::has_begun(session);
+        // What is left of the request may never come, or may not be what it seems.
+        session.set_keepalive(None);
+        let status = match code {
+            Some(code) => {
+                context.reason = Some(code.as_str());
+                if unanswered && reply::send(session, context, &Reply::refuse(code)).await.is_err() {
+                    0
+                } else {
+                    code.status().as_u16()
+                }
+            }
+            None => 0,
+        };
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut Context) {
+        let record = context.finish(session, &self.shared.metrics);
+        self.shared.access_log.log(Record::Request(Box::new(record)));
+    }
+
+    /// The access log and the metrics say it; Pingora's own line would hold the request's target with its query. Only
+    /// what is our own fault is news to whoever reads the log.
+    fn suppress_error_log(&self, _session: &Session, context: &Context, error: &Error) -> bool {
+        match error.esource() {
+            ErrorSource::Internal | ErrorSource::Unset => {
+                tracing::error!(request_id = %context.request_id, %error, "a request failed");
+            }
+            ErrorSource::Upstream => tracing::debug!(request_id = %context.request_id, %error, "the upstream failed"),
+            ErrorSource::Downstream => {}
+        }
+        true
+    }
+
+    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+        true
+    }
+}

@@ -1,0 +1,234 @@
+//! What is known about one request while it is worked on.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use http::Version;
+use pingora::proxy::Session;
+use prometheus::IntGauge;
+use todo_shared::{
+    problem::Code,
+    request_id::{self, RequestId},
+    trace_context::{self, TraceParent},
+};
+
+use crate::{
+    edge::{Closed, connection_info},
+    observe::{
+        metrics::{Metrics, NO_ROUTE, method_label, status_class},
+        problem_code::ProblemReader,
+        query,
+        record::RequestRecord,
+    },
+    request::route::Route,
+    response::ResponsePolicy,
+    runtime::{Runtime, Shared},
+    upstream::Endpoint,
+};
+
+/// One request.
+#[derive(Debug)]
+pub struct Context {
+    /// The configuration it works with, from beginning to end.
+    pub runtime: Arc<Runtime>,
+    /// When its head was whole.
+    started: Instant,
+    /// Its id.
+    pub request_id: RequestId,
+    /// Its place in a trace.
+    pub trace: TraceParent,
+    /// Who asks.
+    pub client: IpAddr,
+    /// The version the client speaks; Pingora's own is rewritten for h2.
+    pub version: Version,
+    /// TLS version and whether the session was resumed; `None` on the plain port.
+    pub tls: Option<(TlsName, bool)>,
+    /// The host it asks for, as the API is told once it is found trusted.
+    pub host: String,
+    /// Where it goes, once that is known.
+    pub route: Option<Arc<Route>>,
+    /// Who answers, once that is chosen.
+    pub endpoint: Option<Arc<Endpoint>>,
+    /// When the first address was chosen.
+    upstream_began: Option<Instant>,
+    /// When the last of the upstream's answer came.
+    pub upstream_ended: Option<Instant>,
+    /// The why-code of what the gateway answered itself.
+    pub reason: Option<&'static str>,
+    /// The problem document that the API sent, if it is one.
+    pub problem: ProblemReader,
+    /// Why the request was stopped in the middle, where a filter did that.
+    pub failure: Option<Code>,
+    /// Octets of the body so far.
+    body_received: u64,
+    /// Whether the body is whole.
+    pub body_is_whole: bool,
+    _in_flight: InFlight,
+}
+
+/// A version of TLS by its usual name.
+pub type TlsName = &'static str;
+
+/// Counts a request for as long as it is worked on, however it ends.
+#[derive(Debug)]
+struct InFlight(IntGauge);
+
+impl InFlight {
+    fn new(gauge: IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Context {
+    /// The context of a request that has just arrived.
+    pub fn new(shared: &Shared) -> Self {
+        Self {
+            runtime: shared.runtime(),
+            started: Instant::now(),
+            request_id: RequestId::fresh(),
+            trace: TraceParent::fresh(),
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            version: Version::HTTP_11,
+            tls: None,
+            host: String::new(),
+            route: None,
+            endpoint: None,
+            upstream_began: None,
+            upstream_ended: None,
+            reason: None,
+            problem: ProblemReader::default(),
+            failure: None,
+            body_received: 0,
+            body_is_whole: false,
+            _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
+        }
+    }
+
+    /// Finds out who asks, and under which names this request goes. A request id and a trace are taken over from our
+    /// own proxies only: a stranger could otherwise write into our logs and traces under somebody else's name.
+    pub fn identify(&mut self, session: &Session) {
+        let head = session.req_header();
+        self.version = head.version;
+        let connection = connection_info(session);
+        self.tls = connection.and_then(|info| info.tls.as_ref()).map(|tls| (tls.version, tls.resumed));
+        let peer = connection.map_or(self.client, |info| info.peer.ip());
+        let rule = &self.runtime.config.client_address;
+        self.client = rule.resolve(peer, &head.headers);
+        if rule.trusts(peer) {
+            let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
+            if let Some(id) = inbound(request_id::HEADER).and_then(RequestId::accept) {
+                self.request_id = id;
+            }
+            if let Some(parent) = inbound(trace_context::HEADER).and_then(TraceParent::parse) {
+                self.trace = parent.child();
+            }
+        }
+    }
+
+    /// Whether the client speaks TLS.
+    pub const fn over_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The policy for the answer.
+    pub fn responses(&self) -> &ResponsePolicy {
+        self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
+    }
+
+    /// Begins an attempt at the upstream; says how much of the route's time is left. A second attempt has what the first
+    /// one left, and is sent the body from its beginning.
+    pub fn begin_attempt(&mut self, route: &Route) -> Duration {
+        self.body_received = 0;
+        self.body_is_whole = false;
+        let began = *self.upstream_began.get_or_insert_with(Instant::now);
+        route.rule.timeout.saturating_sub(began.elapsed())
+    }
+
+    /// Whether the route's time is over.
+    pub fn is_overdue(&self) -> bool {
+        match (&self.route, self.upstream_began) {
+            (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
+            _ => false,
+        }
+    }
+
+    /// Counts a piece of the request's body.
+    ///
+    /// # Errors
+    /// The why-code of a body that is larger than its route takes.
+    pub fn receive(&mut self, octets: usize, is_last: bool) -> Result<(), Code> {
+        self.body_received = self.body_received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+        self.body_is_whole = is_last;
+        let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
+        if self.body_received > limit { Err(Code::BodyTooLarge) } else { Ok(()) }
+    }
+
+    /// Counts the finished request, and writes it down.
+    pub fn finish(&self, session: &Session, metrics: &Metrics) -> RequestRecord {
+        let head = session.req_header();
+        let answer = session.response_written().filter(|answer| !answer.status.is_informational());
+        let status = answer.map_or(0, |answer| answer.status.as_u16());
+        let duration = self.started.elapsed();
+        let route = self.route.as_ref().map(|route| Arc::clone(&route.rule.name));
+        let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
+        metrics.requests.with_label_values(&labels).inc();
+        metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
+        match self.reason {
+            Some(reason) if reason == Closed::HostDropped.as_str() => {
+                metrics.connections_closed.with_label_values(&[reason]).inc();
+            }
+            Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),
+            None => {}
+        }
+        if let (Some(endpoint), Some(route)) = (&self.endpoint, &self.route) {
+            let outcome = self.reason.unwrap_or(status_class(status));
+            let labels = [&*route.rule.upstream, endpoint.label(), outcome];
+            metrics.upstream_requests.with_label_values(&labels).inc();
+        }
+
+        let ended = self.upstream_ended.unwrap_or_else(Instant::now);
+        let target = String::from_utf8_lossy(head.raw_path());
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        RequestRecord {
+            time: SystemTime::now(),
+            request_id: self.request_id.clone(),
+            trace_id: self.trace.trace_id(),
+            client: self.client,
+            method: head.method.as_str().to_owned(),
+            host: self.host.clone(),
+            path: path.to_owned(),
+            query: query::redact(query, &self.runtime.config.access_log.safe_query),
+            route,
+            user: None,
+            status,
+            reason: self.reason.or_else(|| self.problem.code().map(Code::as_str)),
+            bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
+            bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+            duration,
+            upstream_duration: self.upstream_began.map(|began| ended.saturating_duration_since(began)),
+            upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address),
+            cache: None,
+            protocol: protocol_name(self.version),
+            tls_version: self.tls.map(|(version, _)| version),
+            tls_resumed: self.tls.map(|(_, resumed)| resumed),
+        }
+    }
+}
+
+const fn protocol_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "h2",
+        Version::HTTP_10 => "http/1.0",
+        _ => "http/1.1",
+    }
+}

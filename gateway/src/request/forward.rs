@@ -1,0 +1,105 @@
+//! What the API is told: fields that claim something on the gateway's behalf are removed, then written by the gateway.
+//!
+//! The API may believe `X-Forwarded-*`, `X-Request-Id` and `traceparent`, because nobody else can set them. Identity
+//! reaches it as the client's own token and in no other way. Hop-by-hop fields are removed by Pingora before this.
+
+use http::{HeaderName, HeaderValue, Version, header};
+use pingora::http::RequestHeader;
+use todo_shared::{request_id, trace_context};
+
+use crate::request::context::Context;
+
+/// Prefixes of fields that only proxies write: origin, identity, and client certificates.
+const OWNED_PREFIXES: [&str; 6] =
+    ["x-forwarded", "x-user", "x-authenticated", "x-auth-request", "x-client-cert", "x-ssl-"];
+
+/// Single fields that only proxies write, or that make software behind a proxy read another request than it checked.
+const OWNED: [&str; 14] = [
+    "forwarded",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-remote-user",
+    "remote-user",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+    "x-http-method-override",
+    "x-method-override",
+    "proxy",
+];
+
+/// Whether a client's field is not passed on. An underscore stands for a hyphen in many an application, so a name with
+/// one could be any of these in disguise.
+fn is_owned(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.contains('_')
+        || OWNED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || OWNED.contains(&name)
+        || name == request_id::HEADER
+        || name == trace_context::HEADER
+}
+
+/// Makes the request that the API receives.
+///
+/// # Errors
+/// Those of Pingora's header map, which has a bound of its own.
+pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Result<()> {
+    let owned: Vec<HeaderName> = request.headers.keys().filter(|name| is_owned(name)).cloned().collect();
+    for name in owned {
+        request.remove_header(&name);
+    }
+    request.insert_header("x-forwarded-for", context.client.to_string())?;
+    request.insert_header("x-forwarded-proto", "https")?;
+    request.insert_header("x-forwarded-host", context.host.as_str())?;
+    request.insert_header(request_id::HEADER, context.request_id.as_str())?;
+    request.insert_header(trace_context::HEADER, context.trace.to_string())?;
+    request.append_header(header::VIA, via(context.version)).map(drop)
+}
+
+/// RFC 9110 section 7.6.3: the version that was received, and who received it.
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 todo-gateway",
+        Version::HTTP_10 => "1.0 todo-gateway",
+        _ => "1.1 todo-gateway",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_only_the_gateway_may_say_is_its_own() {
+        for name in [
+            "x-forwarded-for",
+            "x-forwarded-user",
+            "forwarded",
+            "x-user-id",
+            "x-authenticated-groups",
+            "x-request-id",
+            "traceparent",
+            "x_user_id",
+            "proxy",
+        ] {
+            assert!(is_owned(&HeaderName::from_static(name)), "{name}");
+        }
+        for name in ["authorization", "accept", "content-type", "if-match", "idempotency-key", "via", "tracestate"] {
+            assert!(!is_owned(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_spelling_of_an_owned_prefix_gets_through(prefix in 0..OWNED_PREFIXES.len(), rest in "[a-z0-9-]{0,12}", upper: bool) {
+            let name = format!("{}{rest}", OWNED_PREFIXES[prefix]);
+            let name = if upper { name.to_uppercase() } else { name };
+            prop_assert!(is_owned(&HeaderName::from_bytes(name.as_bytes()).expect("name")));
+        }
+    }
+}

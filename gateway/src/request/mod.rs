@@ -1,0 +1,141 @@
+//! What is found out about a request, step by step, before it goes anywhere. Each step is one file; [`admit`] is their
+//! order.
+
+pub mod authority;
+pub mod client_address;
+pub mod context;
+pub mod forward;
+pub mod host;
+pub mod path;
+pub mod pattern;
+pub mod route;
+mod target;
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, Uri, Version, header};
+use pingora::{http::RequestHeader, proxy::Session};
+use todo_shared::problem::Code;
+
+use self::{
+    authority::Authority,
+    context::Context,
+    host::{HostRefusal, OnUntrusted},
+    route::{Match, Route},
+    target::Target,
+};
+use crate::{edge::HeadLimits, reply::Reply, runtime::Runtime};
+
+/// What a request is told that asks for a method which is never forwarded (RFC 9110 section 9.1).
+const FORWARDED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+
+/// Host, path, route and size: everything that can be decided from the head alone.
+///
+/// # Errors
+/// The answer for a request that goes no further.
+pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> {
+    let runtime = Arc::clone(&context.runtime);
+    let head = session.req_header_mut();
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Reply::method_not_allowed(FORWARDED_METHODS));
+    }
+    let malformed = || Reply::refuse(Code::RequestMalformed);
+    let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
+    if raw == "*" {
+        return Err(Reply::refuse(Code::NotImplemented));
+    }
+    if context.version == Version::HTTP_2 {
+        check_bounds(head, &raw, runtime.edge.head)?;
+    }
+    let target = Target::parse(&raw).ok_or_else(malformed)?;
+
+    let field = head.headers.get(header::HOST).map(HeaderValue::to_str).transpose().map_err(|_| malformed())?;
+    let named = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    let named = named.as_deref().or(target.authority);
+    let hosts = &runtime.config.hosts;
+    // For the log, trusted or not.
+    context.host = named.or(field).and_then(Authority::parse).map(|host| host.to_string()).unwrap_or_default();
+    if !context.over_tls() {
+        return Err(redirect(&runtime, field.or(named), &target));
+    }
+    let authority = hosts.check(field, named).map_err(|refusal| match (refusal, hosts.on_untrusted) {
+        (HostRefusal::Malformed, _) => malformed(),
+        (HostRefusal::Untrusted, OnUntrusted::Refuse) => Reply::refuse(Code::HostUntrusted),
+        (HostRefusal::Untrusted, OnUntrusted::Drop) => Reply::Drop,
+    })?;
+    let path = path::normalise(target.path)
+        .map_err(|refusal| Reply::refuse_with(Code::RequestMalformed, refusal.to_string()))?;
+    let route = find_route(&runtime, &authority, &path, &head.method)?;
+    context.route = Some(Arc::clone(route));
+
+    // What was matched is what is sent: in origin form, in the path's one form, to the host that was trusted.
+    let host_is_right = field.is_some_and(|field| field == context.host);
+    let one_form = target.with_path(&path);
+    if one_form != raw || head.uri.authority().is_some() {
+        head.set_uri(one_form.parse::<Uri>().map_err(|_| malformed())?);
+    }
+    if !host_is_right {
+        head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
+    }
+    check_length(head, route)
+}
+
+/// The answer of the plain port: the same resource over TLS, for hosts that are trusted (on whatever port, because the
+/// answer names the right one).
+fn redirect(runtime: &Runtime, host: Option<&str>, target: &Target<'_>) -> Reply {
+    let malformed = Reply::refuse(Code::RequestMalformed);
+    let Some(authority) = host.and_then(Authority::parse) else { return malformed };
+    if !runtime.config.hosts.trusts_name(&authority) {
+        return match runtime.config.hosts.on_untrusted {
+            OnUntrusted::Refuse => Reply::refuse(Code::HostUntrusted),
+            OnUntrusted::Drop => Reply::Drop,
+        };
+    }
+    let path = match path::normalise(target.path) {
+        Ok(path) => path,
+        Err(refusal) => return Reply::refuse_with(Code::RequestMalformed, refusal.to_string()),
+    };
+    let port = match runtime.config.listen.redirect_port() {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    let location = format!("https://{}{port}{}", authority.host_text(), target.with_path(&path));
+    HeaderValue::from_str(&location).map_or(malformed, |location| Reply::Redirect { location })
+}
+
+fn find_route<'a>(
+    runtime: &'a Runtime,
+    host: &Authority<'_>,
+    path: &str,
+    method: &Method,
+) -> Result<&'a Arc<Route>, Reply> {
+    match runtime.routes.find(host, path, method) {
+        Match::Found(route) => Ok(route),
+        Match::NotFound => Err(Reply::refuse(Code::NotFound)),
+        Match::MethodNotAllowed(allow) => Err(Reply::method_not_allowed(allow.clone())),
+    }
+}
+
+/// The bounds of a head, which the gate holds over HTTP/1, for a head that came over HTTP/2: counted as that would be
+/// written in HTTP/1.
+fn check_bounds(head: &RequestHeader, target: &str, limits: HeadLimits) -> Result<(), Reply> {
+    if target.len() > limits.target {
+        return Err(Reply::refuse(Code::UriTooLong));
+    }
+    let fields: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    if head.headers.len() > limits.fields || fields + target.len() > limits.octets {
+        return Err(Reply::refuse(Code::HeaderTooLarge));
+    }
+    Ok(())
+}
+
+/// A body that says beforehand that it is too large is refused before it is read.
+fn check_length(head: &RequestHeader, route: &Route) -> Result<(), Reply> {
+    let Some(length) = head.headers.get(header::CONTENT_LENGTH) else { return Ok(()) };
+    let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    match length.ok_or_else(|| Reply::refuse(Code::RequestMalformed))? {
+        length if length > route.rule.max_body => Err(Reply::refuse(Code::BodyTooLarge)),
+        _ => Ok(()),
+    }
+}

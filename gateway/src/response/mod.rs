@@ -1,0 +1,144 @@
+//! The response policy: the security fields of every answer, whichever tier made it and whatever its status.
+//!
+//! The gateway owns these fields. What the configuration sets replaces what the API sent, so that one place decides; what
+//! it leaves empty is not touched, so that an answer may bring its own. Values are built when the configuration is
+//! loaded and cloned by reference count per answer.
+//!
+//! `Strict-Transport-Security` is left out of answers on the plain port: RFC 6797 section 7.2 forbids it there.
+
+pub mod fields;
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::ResponseHeader;
+
+/// Fields that would tell a stranger what runs here.
+const TELLTALE: [HeaderName; 6] = [
+    header::SERVER,
+    HeaderName::from_static("x-powered-by"),
+    HeaderName::from_static("x-aspnet-version"),
+    HeaderName::from_static("x-aspnetmvc-version"),
+    HeaderName::from_static("x-runtime"),
+    HeaderName::from_static("x-generator"),
+];
+
+/// The security fields that a policy can set, in the order in which they are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// RFC 6797.
+    StrictTransportSecurity,
+    /// W3C Content Security Policy.
+    ContentSecurityPolicy,
+    /// The `nosniff` of the Fetch standard.
+    ContentTypeOptions,
+    /// RFC 7034.
+    FrameOptions,
+    /// W3C Referrer Policy.
+    ReferrerPolicy,
+    /// W3C Permissions Policy.
+    PermissionsPolicy,
+    /// `Cross-Origin-Opener-Policy` of the HTML standard.
+    CrossOriginOpenerPolicy,
+    /// `Cross-Origin-Resource-Policy` of the Fetch standard.
+    CrossOriginResourcePolicy,
+}
+
+impl Field {
+    /// Every field.
+    pub const ALL: [Self; 8] = [
+        Self::StrictTransportSecurity,
+        Self::ContentSecurityPolicy,
+        Self::ContentTypeOptions,
+        Self::FrameOptions,
+        Self::ReferrerPolicy,
+        Self::PermissionsPolicy,
+        Self::CrossOriginOpenerPolicy,
+        Self::CrossOriginResourcePolicy,
+    ];
+
+    /// The field's name.
+    pub const fn name(self) -> HeaderName {
+        match self {
+            Self::StrictTransportSecurity => header::STRICT_TRANSPORT_SECURITY,
+            Self::ContentSecurityPolicy => header::CONTENT_SECURITY_POLICY,
+            Self::ContentTypeOptions => header::X_CONTENT_TYPE_OPTIONS,
+            Self::FrameOptions => header::X_FRAME_OPTIONS,
+            Self::ReferrerPolicy => header::REFERRER_POLICY,
+            Self::PermissionsPolicy => HeaderName::from_static("permissions-policy"),
+            Self::CrossOriginOpenerPolicy => HeaderName::from_static("cross-origin-opener-policy"),
+            Self::CrossOriginResourcePolicy => HeaderName::from_static("cross-origin-resource-policy"),
+        }
+    }
+}
+
+/// The security fields of an answer.
+#[derive(Debug, Clone, Default)]
+pub struct ResponsePolicy {
+    fields: Vec<(Field, HeaderValue)>,
+}
+
+impl ResponsePolicy {
+    /// Sets these fields.
+    pub const fn new(fields: Vec<(Field, HeaderValue)>) -> Self {
+        Self { fields }
+    }
+
+    /// The fields and their values; on a plain connection without the one that needs TLS.
+    pub fn fields(&self, over_tls: bool) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        self.fields
+            .iter()
+            .filter(move |(field, _)| over_tls || *field != Field::StrictTransportSecurity)
+            .map(|(field, value)| (field.name(), value))
+    }
+
+    /// Puts an answer under this policy.
+    ///
+    /// # Errors
+    /// Those of Pingora's header map, which has a bound of its own.
+    pub fn apply(&self, answer: &mut ResponseHeader, over_tls: bool) -> pingora::Result<()> {
+        remove_telltales(answer);
+        for (name, value) in self.fields(over_tls) {
+            answer.insert_header(name, value.clone())?;
+        }
+        Ok(())
+    }
+}
+
+fn remove_telltales(answer: &mut ResponseHeader) {
+    for name in TELLTALE {
+        if answer.headers.contains_key(&name) {
+            answer.remove_header(&name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> ResponsePolicy {
+        ResponsePolicy::new(vec![
+            (Field::StrictTransportSecurity, HeaderValue::from_static("max-age=1")),
+            (Field::FrameOptions, HeaderValue::from_static("DENY")),
+        ])
+    }
+
+    #[test]
+    fn the_policy_replaces_what_the_api_sent_and_removes_what_tells() {
+        let mut answer = ResponseHeader::build(200, None).expect("answer");
+        for (name, value) in [("server", "x"), ("x-powered-by", "x"), ("x-frame-options", "ALLOW"), ("etag", "\"1\"")] {
+            answer.insert_header(name, value).expect("field");
+        }
+        answer.append_header("x-frame-options", "ALLOW").expect("field");
+        policy().apply(&mut answer, true).expect("applied");
+        assert_eq!(answer.headers.get_all("x-frame-options").iter().collect::<Vec<_>>(), ["DENY"]);
+        assert_eq!(answer.headers["etag"], "\"1\"");
+        assert!(!answer.headers.contains_key("server") && !answer.headers.contains_key("x-powered-by"));
+        assert!(answer.headers.contains_key("strict-transport-security"));
+    }
+
+    #[test]
+    fn a_plain_connection_promises_no_tls() {
+        let names: Vec<_> = policy().fields(false).map(|(name, _)| name).collect();
+        assert_eq!(names, [header::X_FRAME_OPTIONS]);
+    }
+}

@@ -1,0 +1,114 @@
+//! What the edge is told and whom it tells: the snapshot's settings, the metrics and the log.
+
+use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use todo_shared::{problem::Code, request_id::RequestId};
+
+use crate::{
+    edge::{ALLOW, Closed, ConnectionInfo, Endpoint, Refusal, Settings, Surroundings},
+    observe::record::{ConnectionRecord, Record},
+    reply::{self, Reply},
+    runtime::Shared,
+};
+
+/// The gateway around its edge.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    /// The plain listener, as it was bound at start.
+    http: Option<SocketAddr>,
+}
+
+impl Gateway {
+    /// Around this state, with a plain listener on this address.
+    pub const fn new(shared: Arc<Shared>, http: Option<SocketAddr>) -> Self {
+        Self { shared, http }
+    }
+
+    fn log(&self, record: ConnectionRecord) {
+        self.shared.access_log.log(Record::Connection(record));
+    }
+
+    fn ended_by_us(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed) -> ConnectionRecord {
+        self.shared.metrics.connections_closed.with_label_values(&[reason.as_str()]).inc();
+        ConnectionRecord {
+            time: SystemTime::now(),
+            client: peer.ip().to_canonical(),
+            listener: endpoint.as_str(),
+            reason: reason.as_str(),
+            status: None,
+            request_id: None,
+            detail: None,
+            bytes_in: 0,
+        }
+    }
+
+    fn left(&self, info: &ConnectionInfo) {
+        self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
+    }
+}
+
+impl Surroundings for Gateway {
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.shared.runtime().edge)
+    }
+
+    fn endpoint(&self, local: SocketAddr) -> Endpoint {
+        let is_plain = self.http.is_some_and(|http| {
+            let ip = local.ip().to_canonical();
+            http.port() == local.port() && (http.ip().is_unspecified() || http.ip().to_canonical() == ip)
+        });
+        if is_plain { Endpoint::Http } else { Endpoint::Https }
+    }
+
+    fn opened(&self, info: &ConnectionInfo, _open: usize) {
+        let (metrics, listener) = (&self.shared.metrics, info.endpoint.as_str());
+        metrics.connections.with_label_values(&[listener]).inc();
+        metrics.connections_open.with_label_values(&[listener]).inc();
+        if let Some(tls) = &info.tls {
+            let resumed = if tls.resumed { "true" } else { "false" };
+            metrics.handshakes.with_label_values(&[tls.version, resumed]).inc();
+        }
+    }
+
+    fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed) {
+        let record = self.ended_by_us(peer, endpoint, reason);
+        self.log(record);
+    }
+
+    fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes {
+        self.left(info);
+        self.shared.metrics.refusals.with_label_values(&[refusal.code.as_str()]).inc();
+        let reply = match refusal.code {
+            Code::MethodNotAllowed => Reply::method_not_allowed(HeaderValue::from_static(ALLOW)),
+            code => Reply::refuse(code),
+        };
+        let request_id = RequestId::fresh();
+        let policy = &self.shared.runtime().config.responses;
+        let answer = reply::raw(&reply, &request_id, policy, info.endpoint == Endpoint::Https);
+        self.log(ConnectionRecord {
+            time: SystemTime::now(),
+            client: info.peer.ip().to_canonical(),
+            listener: info.endpoint.as_str(),
+            reason: refusal.code.as_str(),
+            status: Some(refusal.code.status().as_u16()),
+            request_id: Some(request_id),
+            detail: Some(refusal.reason),
+            bytes_in: u64::try_from(received).unwrap_or(u64::MAX),
+        });
+        Bytes::from(answer)
+    }
+
+    fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64) {
+        self.left(info);
+        if let Some(reason) = reason {
+            let record = self.ended_by_us(info.peer, info.endpoint, reason);
+            // A connection that was of use has its lines already.
+            if served == 0 {
+                self.log(record);
+            }
+        }
+    }
+}

@@ -1,0 +1,658 @@
+//! The gateway's keys: each changed, and seen to matter.
+
+use std::{
+    fs,
+    io::Read as _,
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use todo_tests::{
+    client::Client,
+    origin::{Origin, ok},
+    ports,
+    process::{Signal, tier},
+    raw::{connect_tls, exchange, read_answer, tls_config},
+    stack::Gateway,
+    wait::eventually,
+};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::{
+    config::{PATIENCE, Row, rows},
+    service::Services,
+};
+
+pub(super) fn rows() -> Vec<Row> {
+    rows! { "gateway";
+        ["server.threads"] => threads,
+        ["server.drain_timeout"] => drain_timeout,
+        ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
+        ["tls.min_version"] => min_version,
+        ["tls.local_authority", "tls.directory"] => local_authority,
+        ["tls.certificates.chain", "tls.certificates.key"] => certificates,
+        ["connections.handshake_timeout"] => handshake_timeout,
+        ["connections.idle_timeout"] => idle_timeout,
+        ["connections.head_timeout"] => head_timeout,
+        ["connections.max"] => max_connections,
+        ["connections.max_per_address"] => max_per_address,
+        ["connections.max_head", "connections.max_fields", "connections.max_target"] => head_bounds,
+        ["hosts.trusted", "hosts.on_untrusted"] => hosts,
+        ["client_address.trusted_proxies", "client_address.field"] => client_address,
+        [
+            "headers.strict_transport_security", "headers.content_security_policy", "headers.content_type_options",
+            "headers.frame_options", "headers.referrer_policy", "headers.permissions_policy",
+            "headers.cross_origin_opener_policy", "headers.cross_origin_resource_policy",
+        ] => headers,
+        ["routes.name", "routes.hosts", "routes.paths", "routes.methods", "routes.upstream"] => routes,
+        ["routes.timeout"] => route_timeout,
+        ["routes.max_body"] => route_body,
+        ["routes.headers.content_security_policy"] => route_headers,
+        ["upstreams.api.addresses"] => addresses,
+        ["upstreams.api.connect_timeout"] => connect_timeout,
+        ["upstreams.api.idle_timeout"] => upstream_idle_timeout,
+        ["upstreams.api.health_path"] => health_path,
+        ["upstreams.api.health_interval"] => health_interval,
+        ["upstreams.api.health_timeout"] => health_timeout,
+        ["upstreams.api.healthy_after", "upstreams.api.unhealthy_after"] => health_thresholds,
+        ["upstreams.api.panic_threshold"] => panic_threshold,
+        ["log.format", "log.level"] => log,
+        ["access_log.format", "access_log.output"] => access_log,
+        ["access_log.safe_query"] => safe_query,
+        ["admin.listen"] => admin,
+        ["reload.watch"] => watch,
+    }
+}
+
+/// A gateway in front of an origin, in a folder that lives as long as it.
+struct Edge {
+    gateway: Gateway,
+    client: Client,
+    origin: Origin,
+    folder: TempDir,
+}
+
+async fn edge(extra: &str) -> Edge {
+    let origin = Origin::plain().await.unwrap();
+    edge_before(origin, extra).await
+}
+
+async fn edge_before(origin: Origin, extra: &str) -> Edge {
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), &[origin.port], extra).await.unwrap();
+    let client = gateway.client().unwrap();
+    Edge { gateway, client, origin, folder }
+}
+
+/// Raw octets over TLS, read until the gateway closes.
+async fn raw(gateway: &Gateway, octets: &str) -> todo_tests::raw::Answer {
+    let config = Arc::new(tls_config(&gateway.ca(), &["http/1.1"]).unwrap());
+    let mut stream = connect_tls(config, gateway.https_port, "localhost").await.unwrap();
+    let answer = exchange(&mut stream, octets.as_bytes()).await.unwrap();
+    read_answer(&mut answer.as_slice(), false).await.unwrap()
+}
+
+/// How long a peer keeps a silent TCP connection open.
+async fn closes_after(port: u16) -> Duration {
+    let start = Instant::now();
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let end = tokio::task::spawn_blocking(move || {
+        TcpStream::connect(address).and_then(|mut stream| stream.read_to_end(&mut Vec::new()))
+    });
+    end.await.unwrap().unwrap();
+    start.elapsed()
+}
+
+async fn threads(_: &Services) {
+    let count = async |threads: u32| {
+        let edge = edge(&format!("[server]\nthreads = {threads}\n")).await;
+        edge.client.get("/v1/x").await.expect(200);
+        fs::read_dir(format!("/proc/{}/task", edge.gateway.process.id())).unwrap().count()
+    };
+    assert!(count(9).await >= count(1).await + 8);
+}
+
+async fn drain_timeout(_: &Services) {
+    let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let mut edge = edge_before(never, "[server]\ndrain_timeout = \"300ms\"\n").await;
+    let client = edge.client.clone();
+    let waiting = tokio::spawn(async move { client.send("GET", "/v1/x", &[], None).await });
+    eventually("the request to arrive", PATIENCE, async || (edge.origin.requests().len() == 1).then_some(())).await;
+    let start = Instant::now();
+    edge.gateway.process.stop(Signal::Terminate).await;
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}: the default is 30 s", start.elapsed());
+    let _ = waiting.await.unwrap();
+}
+
+async fn listeners(_: &Services) {
+    let port = ports::free().unwrap();
+    let edge = edge("[listen]\nredirect_port = 4433\n").await;
+    let redirect = Client::http(edge.gateway.http_port)
+        .unwrap()
+        .send("GET", "/v1/x", &[("host", "localhost")], None)
+        .await
+        .unwrap();
+    assert_eq!(redirect.header("location"), Some("https://localhost:4433/v1/x"));
+    // Without a plain listener nothing answers there; the others moved with the file to where this test finds them.
+    let mut edge = edge;
+    edge.gateway.process.stop(Signal::Terminate).await;
+    edge.gateway.reconfigure(&format!("[listen]\nhttp = \"\"\nhttps = \"127.0.0.1:{port}\"\n")).unwrap();
+    edge.gateway.restart().await.unwrap();
+    assert!(TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).is_err());
+    Client::https(port, &edge.gateway.ca()).unwrap().get("/v1/x").await.expect(200);
+}
+
+async fn min_version(_: &Services) {
+    let edge = edge("[tls]\nmin_version = \"1.3\"\n").await;
+    edge.client.get("/v1/x").await.expect(200);
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in
+        <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::pem_file_iter(edge.gateway.ca())
+            .unwrap()
+    {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let old = rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    connect_tls(Arc::new(old), edge.gateway.https_port, "localhost").await.expect_err("TLS 1.2 is off");
+}
+
+async fn local_authority(_: &Services) {
+    let edge = edge("").await;
+    for file in ["ca.pem", "ca.key", "server.pem", "server.key"] {
+        assert!(edge.folder.path().join("tls").join(file).is_file(), "{file}");
+    }
+    let output =
+        tier("todo-gateway").unwrap().arg("check").env("TODO_GATEWAY__TLS__LOCAL_AUTHORITY", "false").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "nothing to serve TLS with");
+}
+
+async fn certificates(_: &Services) {
+    // Another gateway's local authority serves as the operator's.
+    let other = edge("").await;
+    let theirs = other.folder.path().join("tls");
+    let own = |chain: &Path, key: &Path| {
+        format!(
+            "[tls]\nlocal_authority = false\n[[tls.certificates]]\nchain = \"{}\"\nkey = \"{}\"\n",
+            chain.display(),
+            key.display()
+        )
+    };
+    let origin = Origin::plain().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let pair = own(&theirs.join("server.pem"), &theirs.join("server.key"));
+    let gateway = Gateway::start(folder.path(), &[origin.port], &pair).await.unwrap();
+    Client::https(gateway.https_port, &theirs.join("ca.pem")).unwrap().get("/v1/x").await.expect(200);
+    // A key of another pair, a file that is not there, a file that is no certificate: each is one clear sentence.
+    for (chain, key) in [
+        ("server.pem", "ca.key"),
+        ("missing.pem", "server.key"),
+        ("server.key", "server.key"),
+        ("server.pem", "server.pem"),
+    ] {
+        let file = folder.path().join("bad.toml");
+        fs::write(&file, own(&theirs.join(chain), &theirs.join(key))).unwrap();
+        let output = tier("todo-gateway").unwrap().args(["check", "--config"]).arg(&file).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{chain} {key}: {text}");
+        assert!(text.contains(chain) || text.contains(key), "{text}");
+    }
+}
+
+async fn handshake_timeout(_: &Services) {
+    let edge = edge("[connections]\nhandshake_timeout = \"200ms\"\n").await;
+    assert!(closes_after(edge.gateway.https_port).await < Duration::from_secs(8), "the default is 10 s");
+}
+
+async fn idle_timeout(_: &Services) {
+    let edge = edge("[connections]\nidle_timeout = \"200ms\"\n").await;
+    assert!(closes_after(edge.gateway.http_port).await < Duration::from_secs(30), "the default is 60 s");
+}
+
+async fn head_timeout(_: &Services) {
+    let edge = edge("[connections]\nhead_timeout = \"200ms\"\n").await;
+    let start = Instant::now();
+    let answer = raw(&edge.gateway, "GET / HTTP/1.1\r\nHo").await;
+    assert_eq!((answer.status, &answer.json()["code"]), (408, &json!("request_timeout")));
+    assert!(start.elapsed() < Duration::from_secs(8), "the default is 10 s");
+}
+
+/// Opens two connections to the plain listener; whether both are served.
+async fn two_are_served(edge: &Edge) -> bool {
+    let mut first = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    first.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut first, false).await.unwrap().status, 308);
+    let mut second = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
+    let _ = second.write_all(request).await;
+    read_answer(&mut second, false).await.is_ok()
+}
+
+async fn max_connections(_: &Services) {
+    let bounded = edge("[connections]\nmax = 1\n").await;
+    assert!(!two_are_served(&bounded).await);
+    assert!(two_are_served(&edge("").await).await);
+}
+
+async fn max_per_address(_: &Services) {
+    let bounded = edge("[connections]\nmax_per_address = 1\n").await;
+    assert!(!two_are_served(&bounded).await);
+}
+
+async fn head_bounds(_: &Services) {
+    let edge = edge("[connections]\nmax_head = \"1KiB\"\nmax_fields = 5\nmax_target = \"100B\"\n").await;
+    let status = async |target: &str, fields: &str| {
+        raw(&edge.gateway, &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n"))
+            .await
+            .status
+    };
+    assert_eq!(status("/v1/x", "").await, 200);
+    assert_eq!(status(&format!("/v1/{}", "x".repeat(100)), "").await, 414);
+    assert_eq!(status("/v1/x", &format!("A: {}\r\n", "b".repeat(1000))).await, 431);
+    assert_eq!(status("/v1/x", &"A: b\r\n".repeat(4)).await, 431);
+}
+
+async fn hosts(_: &Services) {
+    let ask = async |edge: &Edge, host: &str| {
+        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+        let mut stream = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+        let octets = exchange(
+            &mut stream,
+            format!("GET /v1/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").as_bytes(),
+        )
+        .await
+        .unwrap_or_default();
+        read_answer(&mut octets.as_slice(), false).await.map_or(0, |answer| answer.status)
+    };
+    let own = edge("[hosts]\ntrusted = [\"todo.example:*\", \"*.todo.example:444\"]\n").await;
+    for (host, status) in [
+        ("todo.example", 200),
+        ("todo.example:1", 200),
+        ("a.todo.example:444", 200),
+        ("a.todo.example", 421),
+        ("localhost", 421),
+    ] {
+        assert_eq!(ask(&own, host).await, status, "{host}");
+    }
+    let dropping = edge("[hosts]\non_untrusted = \"drop\"\n").await;
+    assert_eq!(ask(&dropping, "foreign.example").await, 0, "no answer at all");
+    assert_eq!(ask(&dropping, "localhost").await, 200);
+}
+
+async fn client_address(_: &Services) {
+    let client_of = async |extra: &str, headers: &[(&str, &str)]| {
+        let edge = edge(extra).await;
+        edge.client.send("GET", "/v1/x", headers, None).await.unwrap().expect(200);
+        eventually("the log line", PATIENCE, async || {
+            edge.gateway.access_log().last().map(|line| line["client"].as_str().unwrap_or_default().to_owned())
+        })
+        .await
+    };
+    let forged = [("x-forwarded-for", "198.51.100.7, 203.0.113.9")];
+    assert_eq!(client_of("", &forged).await, "127.0.0.1", "nobody is believed");
+    assert_eq!(
+        client_of("[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\n", &forged).await,
+        "203.0.113.9",
+        "the right-most"
+    );
+    let both = "[client_address]\ntrusted_proxies = [\"127.0.0.0/8\", \"203.0.113.0/24\"]\n";
+    assert_eq!(client_of(both, &forged).await, "198.51.100.7", "the right-most that is not a proxy");
+    let forwarded = "[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\nfield = \"forwarded\"\n";
+    let headers =
+        [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=192.0.2.1;proto=https, for=\"[2001:db8::1]:4711\"")];
+    assert_eq!(client_of(forwarded, &headers).await, "2001:db8::1");
+}
+
+async fn headers(_: &Services) {
+    let changed = [
+        ("strict_transport_security", "strict-transport-security", "max-age=60"),
+        ("content_security_policy", "content-security-policy", "default-src 'self'"),
+        ("content_type_options", "x-content-type-options", ""),
+        ("frame_options", "x-frame-options", "SAMEORIGIN"),
+        ("referrer_policy", "referrer-policy", "same-origin"),
+        ("permissions_policy", "permissions-policy", "camera=()"),
+        ("cross_origin_opener_policy", "cross-origin-opener-policy", "same-origin-allow-popups"),
+        ("cross_origin_resource_policy", "cross-origin-resource-policy", "same-site"),
+    ];
+    let keys: Vec<_> = changed.iter().map(|(key, _, value)| format!("{key} = \"{value}\"")).collect();
+    let edge = edge(&format!("[headers]\n{}\n", keys.join("\n"))).await;
+    let answer = edge.client.get("/v1/x").await.expect(200);
+    for (key, field, value) in changed {
+        assert_eq!(answer.header(field).unwrap_or_default(), value, "{key}");
+    }
+    for (key, value) in [
+        ("strict_transport_security", "for ever"),
+        ("content_type_options", "sniff"),
+        ("frame_options", "ALLOW"),
+        ("referrer_policy", "whatever"),
+        ("cross_origin_opener_policy", "x"),
+        ("cross_origin_resource_policy", "x"),
+        ("content_security_policy", "default-src\\u0000"),
+    ] {
+        let (code, text) =
+            super::check("todo-gateway", Some(&format!("[headers]\n{key} = \"{value}\"\n")), "development", &[]);
+        assert_eq!(code, Some(1), "{key} = {value}: {text}");
+    }
+}
+
+const TWO_ROUTES: &str = r#"
+    [[routes]]
+    name = "special"
+    hosts = ["localhost"]
+    paths = ["/special/*"]
+    methods = ["GET"]
+    upstream = "api"
+    timeout = "5s"
+    max_body = "1KiB"
+    [routes.headers]
+    content_security_policy = "default-src 'self'"
+    [[routes]]
+    name = "other"
+    paths = ["/other"]
+    methods = ["GET", "POST"]
+    upstream = "second"
+    timeout = "300ms"
+    max_body = "10B"
+"#;
+
+async fn routes(_: &Services) {
+    let second = Origin::start(async |_| ok("second")).await.unwrap();
+    let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).await;
+    assert_eq!(edge.client.get("/special/a/b").await.expect(200).text, "hello");
+    assert_eq!(edge.client.get("/special").await.expect(200).text, "hello");
+    assert_eq!(edge.client.get("/other").await.expect(200).text, "second");
+    edge.client.get("/specialist").await.expect_problem(404, "not_found");
+    edge.client.get("/other/x").await.expect_problem(404, "not_found");
+    edge.client.get("/v1/todos").await.expect_problem(404, "not_found");
+    let refused = edge.client.post("/special", &json!({})).await;
+    refused.expect_problem(405, "method_not_allowed");
+    assert_eq!(refused.header("allow"), Some("GET, HEAD"));
+    let by_address = Client::named("127.0.0.1", edge.gateway.https_port, &edge.gateway.ca()).unwrap();
+    by_address.get("/special").await.expect_problem(404, "not_found");
+    by_address.get("/other").await.expect(200);
+    let line = eventually("the log line", PATIENCE, async || {
+        edge.gateway.access_log().into_iter().find(|line| line["path"] == "/special/a/b")
+    })
+    .await;
+    assert_eq!(line["route"], "special");
+}
+
+/// An origin whose answers to `/other` never come.
+async fn slow() -> Origin {
+    Origin::start(async |request| if request.target() == "/other" { std::future::pending().await } else { ok("hello") })
+        .await
+        .unwrap()
+}
+
+async fn route_timeout(_: &Services) {
+    let second = slow().await;
+    let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).await;
+    let start = Instant::now();
+    edge.client.get("/other").await.expect_problem(504, "upstream_timeout");
+    assert!(start.elapsed() < Duration::from_secs(8), "the default is 10 s and more");
+}
+
+async fn route_body(_: &Services) {
+    let second = Origin::start(async |_| ok("second")).await.unwrap();
+    let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).await;
+    edge.client.post("/other", &json!({"a": 1})).await.expect(200);
+    edge.client.post("/other", &json!({"a": "12345"})).await.expect_problem(413, "body_too_large");
+}
+
+async fn route_headers(_: &Services) {
+    let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:1\"]\n")).await;
+    assert_eq!(
+        edge.client.get("/special").await.expect(200).header("content-security-policy"),
+        Some("default-src 'self'")
+    );
+    let other = edge.client.get("/nowhere").await.expect(404);
+    assert!(other.header("content-security-policy").is_some_and(|policy| policy.contains("'none'")));
+}
+
+async fn addresses(_: &Services) {
+    let second = Origin::start(async |_| ok("second")).await.unwrap();
+    let edge = edge("").await;
+    let both =
+        format!("[upstreams.api]\naddresses = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\n", edge.origin.port, second.port);
+    edge.gateway.reconfigure(&both).unwrap();
+    eventually("both to take turns", PATIENCE, async || {
+        (edge.client.get("/v1/x").await.text == "second").then_some(())
+    })
+    .await;
+    let mut texts = Vec::new();
+    for _ in 0..6 {
+        texts.push(edge.client.get("/v1/x").await.expect(200).text);
+    }
+    assert_eq!(texts.iter().filter(|text| *text == "second").count(), 3, "{texts:?}");
+}
+
+async fn connect_timeout(_: &Services) {
+    // A listener whose queue is full swallows what would be the next handshake.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    for _ in 0..8 {
+        if let Ok(Ok(stream)) =
+            tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+        {
+            queued.push(stream);
+        }
+    }
+    let extra = format!(
+        "[upstreams.api]\naddresses = [\"{address}\"]\nconnect_timeout = \"100ms\"\nhealth_interval = \"1h\"\n"
+    );
+    let edge = edge(&extra).await;
+    let start = Instant::now();
+    let answer = edge.client.get("/v1/x").await;
+    assert!([502, 504].contains(&answer.status), "{}", answer.text);
+    assert!(start.elapsed() < Duration::from_millis(1900), "{:?}: the default is 2 s", start.elapsed());
+}
+
+async fn upstream_idle_timeout(_: &Services) {
+    let edge = edge("[upstreams.api]\nidle_timeout = \"100ms\"\nhealth_interval = \"1h\"\n").await;
+    let before = edge.origin.connections();
+    edge.client.get("/v1/x").await.expect(200);
+    edge.client.get("/v1/x").await.expect(200);
+    // Kept for a while, then not any more: within patience a new connection has to be made.
+    assert!(edge.origin.connections() - before <= 2, "connections are kept");
+    eventually("a connection to be made anew", PATIENCE, async || {
+        let now = edge.origin.connections();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        edge.client.get("/v1/x").await.expect(200);
+        (edge.origin.connections() > now).then_some(())
+    })
+    .await;
+}
+
+/// The gauge of an address's health, as the metrics show it.
+async fn healthy(gateway: &Gateway, port: u16) -> Option<bool> {
+    let text = gateway.admin().unwrap().get("/metrics").await.text;
+    let line = text.lines().find(|line| line.contains("healthy") && line.contains(&format!(":{port}\"")))?;
+    Some(line.ends_with(" 1"))
+}
+
+async fn health_path(_: &Services) {
+    let origin = Origin::start(async |request| {
+        if request.target() == "/well" { ok("") } else { "HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n".to_owned() }
+    })
+    .await
+    .unwrap();
+    let edge = edge_before(origin, "[upstreams.api]\nhealth_path = \"/well\"\nhealth_interval = \"50ms\"\n").await;
+    eventually("the check to ask for its path", PATIENCE, async || {
+        edge.origin.requests().iter().any(|request| request.target() == "/well").then_some(())
+    })
+    .await;
+    assert_eq!(healthy(&edge.gateway, edge.origin.port).await, Some(true));
+}
+
+async fn health_interval(_: &Services) {
+    let checks = async |interval: &str| {
+        let edge = edge(&format!("[upstreams.api]\nhealth_path = \"/well\"\nhealth_interval = \"{interval}\"\n")).await;
+        let start = Instant::now();
+        eventually("ten checks or a second", PATIENCE, async || {
+            let count = edge.origin.requests().len();
+            (count > 10 || start.elapsed() > Duration::from_secs(1)).then_some(count)
+        })
+        .await
+    };
+    assert!(checks("20ms").await > 10);
+    assert!(checks("10s").await <= 2);
+}
+
+async fn health_timeout(_: &Services) {
+    let slow = Origin::start(async |_| {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ok("")
+    })
+    .await
+    .unwrap();
+    let settings = |timeout: &str| {
+        format!(
+            "[upstreams.api]\nhealth_path = \"/slow\"\nhealth_interval = \"50ms\"\nhealth_timeout = \"{timeout}\"\nunhealthy_after = 1\n"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), &[slow.port], &settings("5s")).await.unwrap();
+    eventually("slow checks to be good", PATIENCE, async || {
+        (slow.requests().len() > 3 && healthy(&gateway, slow.port).await == Some(true)).then_some(())
+    })
+    .await;
+    gateway.reconfigure(&settings("50ms")).unwrap();
+    eventually("slow checks to be bad", PATIENCE, async || {
+        (healthy(&gateway, slow.port).await == Some(false)).then_some(())
+    })
+    .await;
+}
+
+async fn health_thresholds(_: &Services) {
+    // The origin answers checks by a script: which answer each one gets is the test's, so the counts are exact.
+    let good = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let script = good.clone();
+    let origin = Origin::start(move |_| {
+        let answer = if script.load(std::sync::atomic::Ordering::Relaxed) {
+            ok("")
+        } else {
+            "HTTP/1.1 503 no\r\nContent-Length: 0\r\n\r\n".to_owned()
+        };
+        async move { answer }
+    })
+    .await
+    .unwrap();
+    let count_until = async |gateway: &Gateway, to: bool| {
+        let before = origin.requests().len();
+        good.store(to, std::sync::atomic::Ordering::Relaxed);
+        eventually("the verdict to change", PATIENCE, async || {
+            (healthy(gateway, origin.port).await == Some(to)).then_some(())
+        })
+        .await;
+        origin.requests().len() - before
+    };
+    let settings = "[upstreams.api]\nhealth_path = \"/well\"\nhealth_interval = \"100ms\"\nhealthy_after = 5\nunhealthy_after = 6\n";
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(folder.path(), &[origin.port], settings).await.unwrap();
+    assert!(count_until(&gateway, false).await >= 5, "the default is 3");
+    assert!(count_until(&gateway, true).await >= 4, "the default is 2");
+}
+
+async fn panic_threshold(_: &Services) {
+    // One address is healthy, one is not there. With a threshold of 0 the checks are believed; with 100 they are not.
+    let edge = edge("").await;
+    let dead = ports::free().unwrap();
+    let settings = |threshold: u8| {
+        format!(
+            "[upstreams.api]\naddresses = [\"127.0.0.1:{}\", \"127.0.0.1:{dead}\"]\npanic_threshold = {threshold}\nhealth_interval = \"50ms\"\n",
+            edge.origin.port
+        )
+    };
+    edge.gateway.reconfigure(&settings(0)).unwrap();
+    eventually("the dead address to be seen", PATIENCE, async || {
+        (healthy(&edge.gateway, dead).await == Some(false)).then_some(())
+    })
+    .await;
+    for _ in 0..10 {
+        edge.client.get("/v1/x").await.expect(200);
+    }
+    edge.gateway.reconfigure(&settings(100)).unwrap();
+    eventually("both to be used all the same", PATIENCE, async || {
+        (edge.client.get("/v1/x").await.status == 502).then_some(())
+    })
+    .await;
+}
+
+async fn log(_: &Services) {
+    let errors = async |extra: &str| {
+        let mut edge = edge(extra).await;
+        edge.gateway.process.stop(Signal::Terminate).await;
+        edge.gateway.process.errors()
+    };
+    let json = errors("").await;
+    assert!(json.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()) && !json.is_empty(), "{json}");
+    let human = errors("[log]\nformat = \"human\"\n").await;
+    assert!(human.lines().all(|line| serde_json::from_str::<Value>(line).is_err()) && !human.is_empty(), "{human}");
+    assert_eq!(errors("[log]\nlevel = \"error\"\n").await, "");
+}
+
+async fn access_log(_: &Services) {
+    let human = edge("[access_log]\nformat = \"human\"\n").await;
+    human.client.get("/v1/x").await.expect(200);
+    let line = eventually("the log line", PATIENCE, async || {
+        fs::read_to_string(&human.gateway.process.stdout).ok().filter(|text| text.contains("/v1/x"))
+    })
+    .await;
+    assert!(serde_json::from_str::<Value>(&line).is_err(), "{line}");
+    let file = human.folder.path().join("access.jsonl");
+    let elsewhere = edge(&format!("[access_log]\noutput = \"{}\"\n", file.display())).await;
+    elsewhere.client.get("/v1/x").await.expect(200);
+    eventually("the log file's line", PATIENCE, async || {
+        fs::read_to_string(&file).ok().filter(|text| text.contains("/v1/x"))
+    })
+    .await;
+    assert_eq!(elsewhere.gateway.access_log(), Vec::<Value>::new());
+}
+
+async fn safe_query(_: &Services) {
+    let logged = async |extra: &str| {
+        let edge = edge(extra).await;
+        edge.client.get("/v1/x?limit=3&secret=hunter2").await.expect(200);
+        eventually("the log line", PATIENCE, async || {
+            fs::read_to_string(&edge.gateway.process.stdout).ok().filter(|text| text.contains("/v1/x"))
+        })
+        .await
+    };
+    let usual = logged("").await;
+    assert!(usual.contains("limit=3") && !usual.contains("hunter2"), "{usual}");
+    let none = logged("[access_log]\nsafe_query = []\n").await;
+    assert!(!none.contains("limit=3") && !none.contains("hunter2"), "{none}");
+}
+
+async fn admin(_: &Services) {
+    let edge = edge("").await;
+    edge.gateway.admin().unwrap().get("/metrics").await.expect(200);
+    assert!(TcpStream::connect(("127.0.0.1", edge.gateway.admin_port)).is_ok());
+}
+
+async fn watch(_: &Services) {
+    let edge = edge("[reload]\nwatch = false\n").await;
+    let second = Origin::start(async |_| ok("second")).await.unwrap();
+    edge.gateway.reconfigure(&format!("[upstreams.api]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).unwrap();
+    // A watching gateway would have noticed by now: the one beside it, whose file changed later, has.
+    let watching = self::edge("").await;
+    watching.gateway.reconfigure(&format!("[upstreams.api]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).unwrap();
+    eventually("the watching one to notice", PATIENCE, async || {
+        (watching.client.get("/v1/x").await.text == "second").then_some(())
+    })
+    .await;
+    assert_eq!(edge.client.get("/v1/x").await.expect(200).text, "hello");
+    edge.gateway.process.signal(Signal::HangUp);
+    eventually("the signal to be heard", PATIENCE, async || {
+        (edge.client.get("/v1/x").await.text == "second").then_some(())
+    })
+    .await;
+}
