@@ -86,8 +86,12 @@ pub(super) fn look(
     now: SystemTime,
 ) -> Result<Option<Certificate>, AuthorityError> {
     let (authority, server) = files(directory);
-    keep(Certificate::load_authority(&authority, provider, now), now)?;
-    Ok(keep(Certificate::load(&server, provider, now), now)?)
+    let authority = keep(Certificate::load_authority(&authority, provider, now), now)?;
+    let server = keep(Certificate::load(&server, provider, now), now)?;
+    Ok(authority
+        .zip(server)
+        .filter(|(authority, server)| is_issued_by(server, authority, provider, now))
+        .map(|both| both.1))
 }
 
 /// The files of the authority and those of the server.
