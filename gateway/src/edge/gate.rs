@@ -32,7 +32,7 @@ use crate::edge::{
 };
 
 /// How much of later requests is held while one is served, in octets.
-const MOST_HELD: usize = 64 << 10;
+pub(super) const MOST_HELD: usize = 64 << 10;
 /// How long and how much a connection is read on after an answer that came before the whole request, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
