@@ -22,7 +22,11 @@ use crate::{
     routes,
     state::{AppState, Parts},
     store::{self, MigrateError, Origin},
+    sweep,
 };
+
+/// How long the end waits for database connections that are in use.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the API did not start; each is one sentence for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +126,7 @@ impl Application {
         let mut background = JoinSet::new();
         background.spawn(readiness::probe(state.clone()));
         background.spawn(rotation::task(state.clone(), key_ring));
+        background.spawn(sweep::task(std::sync::Arc::clone(&state.store)));
         let operator = std::sync::Arc::new(Operator(state.clone()));
         background.spawn(async move {
             // Until the very end: a drain is when operators look.
@@ -151,7 +156,10 @@ impl Application {
             server.abort();
         }
         background.shutdown().await;
-        state.store.close().await;
+        // Waits for connections in use, and an unfinished request may still hold one.
+        if timeout(CLOSE_TIMEOUT, state.store.close()).await.is_err() {
+            tracing::warn!("stopped with database connections in use");
+        }
         Ok(())
     }
 }

@@ -15,3 +15,4 @@ pub mod problem;
 pub mod routes;
 pub mod state;
 pub mod store;
+pub mod sweep;

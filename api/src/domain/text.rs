@@ -24,12 +24,12 @@ macro_rules! bounded_text {
             pub fn parse(text: &str) -> Result<Self, Fault> {
                 $rule(text)?;
                 let length = text.chars().take(Self::MAX + 1).count();
-                if length > Self::MAX {
-                    Err(Fault::new("too_long", concat!("At most ", $max, " characters.")))
-                } else if length < $min {
-                    Err(Fault::new("too_short", concat!("At least ", $min, " character.")))
-                } else {
+                if ($min..=$max).contains(&length) {
                     Ok(Self(text.to_owned()))
+                } else if length > Self::MAX {
+                    Err(Fault::new("too_long", concat!("At most ", $max, " characters.")))
+                } else {
+                    Err(Fault::new("too_short", concat!("At least ", $min, " character.")))
                 }
             }
 

@@ -62,7 +62,7 @@ pub(super) async fn create(
     Ok(answer::created(&format!("{}/{}", path::TODOS, todo.id), version_tag(todo.version), &todo))
 }
 
-/// Show a todo, in the trash or not.
+/// Show a todo. What is in the trash is not shown here: list it with `trashed=true`, or restore it.
 #[utoipa::path(get, path = path::TODO, tag = "todos", security(("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The todo"),
@@ -82,6 +82,9 @@ pub(super) async fn show(
 ) -> Result<Response, ApiError> {
     caller.require(Scope::TodosRead)?;
     let todo = state.store.todo(&caller, id).await?;
+    if todo.deleted_at.is_some() {
+        return Err(ApiError::not_found());
+    }
     Ok(answer::item_unless(&reader, version_tag(todo.version), &todo))
 }
 

@@ -24,6 +24,7 @@ mod signing_keys;
 mod sql;
 #[expect(clippy::duplicate_mod, reason = "the files of `common/` are compiled once for each engine")]
 mod sqlite;
+mod sweep;
 mod todos;
 
 use std::{sync::Arc, time::Duration};
@@ -38,6 +39,7 @@ pub use lists::Lists;
 pub use migrate::{MigrateError, migrate};
 pub use sessions::{MOST_SESSIONS, NewSession, Refreshed, Session, Sessions};
 pub use signing_keys::SigningKeys;
+pub use sweep::{Sweep, Swept};
 pub use todos::Todos;
 
 /// How the database is reached.
@@ -63,9 +65,9 @@ const PING_AFTER_IDLE: Duration = Duration::from_secs(1);
 const SLOW_STATEMENT: Duration = Duration::from_millis(100);
 
 /// Everything the API keeps.
-pub trait Store: Health + Accounts + Sessions + SigningKeys + Lists + Todos {}
+pub trait Store: Health + Accounts + Sessions + SigningKeys + Lists + Todos + Sweep {}
 
-impl<T: Health + Accounts + Sessions + SigningKeys + Lists + Todos> Store for T {}
+impl<T: Health + Accounts + Sessions + SigningKeys + Lists + Todos + Sweep> Store for T {}
 
 /// The connections of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

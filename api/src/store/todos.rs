@@ -37,7 +37,7 @@ pub trait Todos {
         now: DateTime<Utc>,
     ) -> Result<Todo, StoreError>;
 
-    /// Moves a todo to the trash; does nothing if it is there.
+    /// Moves a todo to the trash; [`StoreError::NotFound`] if it is there.
     async fn delete_todo(
         &self,
         caller: &Caller,

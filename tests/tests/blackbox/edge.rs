@@ -204,8 +204,8 @@ pub(crate) async fn malformed_heads_are_refused_before_the_api(stack: &Stack) {
 pub(crate) async fn pipelined_requests_are_answered_in_order(stack: &Stack) {
     let mut stream = open(stack).await;
     let paths = ["/livez", "/nothing", "/.well-known/jwks.json", "/livez"];
-    let requests: String = paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).collect();
-    stream.write_all(requests.as_bytes()).await.unwrap();
+    let requests = paths.map(|path| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    stream.write_all(requests.concat().as_bytes()).await.unwrap();
     let mut statuses = Vec::new();
     for _ in paths {
         statuses.push(read_answer(&mut stream, false).await.unwrap().status);

@@ -37,7 +37,7 @@ pub(crate) async fn both_versions_and_both_protocols(stack: &Stack) {
     }
     let config = tls_config(&stack.gateway.ca(), &[]).unwrap();
     let stream = connect_tls(Arc::new(config), port, "localhost").await.unwrap();
-    let group = stream.get_ref().1.negotiated_key_exchange_group().map(|group| group.name());
+    let group = stream.get_ref().1.negotiated_key_exchange_group().map(rustls::crypto::SupportedKxGroup::name);
     assert_eq!(group, Some(rustls::NamedGroup::X25519MLKEM768));
     assert_eq!(stack.client().get("/livez").await.expect(200).version, "HTTP/2.0");
 }

@@ -91,6 +91,8 @@ pub(crate) async fn trash_and_restore(stack: &Stack) {
     let user = stack.client().register().await;
     let todo = user.todo("rubbish").await;
     user.client.delete(&path(&todo)).await.expect(204);
+    user.client.get(&path(&todo)).await.expect_problem(404, "not_found");
+    user.client.patch(&path(&todo), &json!({"title": "x"})).await.expect_problem(404, "not_found");
     let trash = user.client.get("/v1/todos?trashed=true").await.expect(200).json();
     assert_eq!(titles(&trash), ["rubbish"]);
     assert!(!trash["data"][0]["deleted_at"].is_null());

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    domain::account::Email,
+    domain::account::{Email, TimeZone},
     store::{Accounts, Credentials, Event, NewAccount, Origin, Profile, ProfileChange, StoreError},
 };
 
@@ -121,7 +121,7 @@ impl Accounts for Engine {
         let changed = sqlx::query_as(CHANGE_PROFILE)
             .bind(caller.user_id)
             .bind(change.display_name.as_ref().map(|name| name.as_str().to_owned()))
-            .bind(change.time_zone.map(|zone| zone.as_str()))
+            .bind(change.time_zone.map(TimeZone::as_str))
             .bind(origin.at)
             .fetch_one(&mut *transaction)
             .await?;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Connection, LOCK_MEMBERS, LOCK_USER};
-use crate::{auth::Caller, store::StoreError};
+use crate::store::StoreError;
 
 /// What a change is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,22 +56,18 @@ pub(super) async fn lock_user(connection: &mut Connection, user: Uuid) -> Result
 /// How often the members of a list may change while their lock is waited for.
 const LOCK_ROUNDS: u32 = 3;
 
-/// Locks all members of one or two lists, as far as the caller is a member: a stranger locks nobody.
+/// Locks all members of one or two lists, as far as `user` is a member: a stranger locks nobody.
 pub(super) async fn lock_members(
     connection: &mut Connection,
-    caller: &Caller,
+    user: Uuid,
     one: Uuid,
     other: Uuid,
 ) -> Result<(), StoreError> {
     let mut locked = Vec::new();
     for _ in 0..LOCK_ROUNDS {
         // What was read before the wait may be old, so the second look, under the lock, must find the same.
-        let members: Vec<Uuid> = sqlx::query_scalar(LOCK_MEMBERS)
-            .bind(one)
-            .bind(other)
-            .bind(caller.user_id)
-            .fetch_all(&mut *connection)
-            .await?;
+        let members: Vec<Uuid> =
+            sqlx::query_scalar(LOCK_MEMBERS).bind(one).bind(other).bind(user).fetch_all(&mut *connection).await?;
         if members == locked {
             break;
         }
@@ -85,6 +81,12 @@ const NUMBER_MEMBERS: &str = "UPDATE users SET change_seq = change_seq + $2
 const APPEND_MEMBERS: &str = "INSERT INTO changes (user_id, seq, entity, entity_id, op, at)
     SELECT u.id, u.change_seq, $2, $3, $4, $5 FROM users u JOIN list_members m ON m.user_id = u.id WHERE m.list_id = $1";
 
+/// Gives out the next `count` numbers of every member of a list, who are locked.
+pub(super) async fn advance(connection: &mut Connection, list: Uuid, count: i64) -> Result<(), StoreError> {
+    sqlx::query(NUMBER_MEMBERS).bind(list).bind(count).execute(connection).await?;
+    Ok(())
+}
+
 /// Appends a change for every member of a list, who are locked.
 pub(super) async fn append(
     connection: &mut Connection,
@@ -92,7 +94,7 @@ pub(super) async fn append(
     (entity, id, op): (Entity, Uuid, Op),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(NUMBER_MEMBERS).bind(list).bind(1_i64).execute(&mut *connection).await?;
+    advance(connection, list, 1).await?;
     sqlx::query(APPEND_MEMBERS)
         .bind(list)
         .bind(entity.as_str())
@@ -143,6 +145,5 @@ pub(super) async fn append_all_todos(
 ) -> Result<(), StoreError> {
     sqlx::query(APPEND_TODOS).bind(list).bind(op.as_str()).bind(now).execute(&mut *connection).await?;
     let count: i64 = sqlx::query_scalar(COUNT_TODOS).bind(list).fetch_one(&mut *connection).await?;
-    sqlx::query(NUMBER_MEMBERS).bind(list).bind(count).execute(connection).await?;
-    Ok(())
+    advance(connection, list, count).await
 }

@@ -170,7 +170,7 @@ async fn lock(
     least: Role,
     expected: &IfMatch,
 ) -> Result<List, StoreError> {
-    changes::lock_members(connection, caller, id, id).await?;
+    changes::lock_members(connection, caller.user_id, id, id).await?;
     access::role(connection, caller, id).await?.at_least(least)?;
     let list = one(connection, caller, id).await?;
     if expected.allows(list.version) { Ok(list) } else { Err(StoreError::PreconditionFailed) }

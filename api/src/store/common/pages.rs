@@ -10,7 +10,7 @@ use crate::{
         page::{KeyValue, Page, TodoQuery},
         todo::{Priority, Status, Todo},
     },
-    store::{StoreError, sql::PageText},
+    store::StoreError,
 };
 
 const MEMBER: &str = "SELECT EXISTS (SELECT 1 FROM list_members WHERE list_id = $1 AND user_id = $2)";
@@ -23,7 +23,7 @@ pub(super) async fn page(
     known: Option<i64>,
 ) -> Result<Page<Todo>, StoreError> {
     // Safe: the text is put together from constants; everything that was sent is a parameter.
-    let text = AssertSqlSafe(page_text(&PageText::of(query), !query.words.is_empty()));
+    let text = AssertSqlSafe(page_text(query));
     let statement = sqlx::query(text)
         .bind(caller.user_id)
         .bind(caller.session_id)

@@ -70,7 +70,9 @@ impl Todos for Engine {
 
     async fn create_todo(&self, caller: &Caller, new: &NewTodo, now: DateTime<Utc>) -> Result<Todo, StoreError> {
         let mut todo = new.todo(Uuid::now_v7(), now);
-        if let (None, Some(made)) = (new.place, fast::create(self, caller, &todo, new.list_id).await?) {
+        if new.place.is_none()
+            && let Some(made) = fast::create(self, caller, &todo, new.list_id).await?
+        {
             return Ok(made);
         }
         let mut transaction = self.begin().await?;
@@ -78,7 +80,7 @@ impl Todos for Engine {
             Some(list) => list,
             None => inbox(&mut transaction, caller).await?,
         };
-        changes::lock_members(&mut transaction, caller, todo.list_id, todo.list_id).await?;
+        changes::lock_members(&mut transaction, caller.user_id, todo.list_id, todo.list_id).await?;
         access::role(&mut transaction, caller, todo.list_id).await?.at_least(Role::Editor)?;
         if let Some(place) = new.place {
             todo.position = places::find(&mut transaction, todo.list_id, todo.id, place, now).await?;
@@ -97,15 +99,16 @@ impl Todos for Engine {
         expected: &IfMatch,
         now: DateTime<Utc>,
     ) -> Result<Todo, StoreError> {
-        if let (false, Some(patched)) =
-            (patch.moves() || patch.is_empty(), fast::patch(self, caller, id, patch, expected, now).await?)
+        if !patch.moves()
+            && !patch.is_empty()
+            && let Some(patched) = fast::patch(self, caller, id, patch, expected, now).await?
         {
             return Ok(patched);
         }
         let mut transaction = self.begin().await?;
         let Found { mut todo, followed, .. } = lock(&mut transaction, caller, id, patch.list_id, expected).await?;
         if todo.deleted_at.is_some() {
-            return Err(StoreError::Conflict("The todo is in the trash; restore it first."));
+            return Err(StoreError::NotFound);
         }
         if patch.is_empty() {
             return Ok(todo);
@@ -150,13 +153,14 @@ impl Todos for Engine {
         }
         let mut transaction = self.begin().await?;
         let Found { mut todo, .. } = lock(&mut transaction, caller, id, None, expected).await?;
-        if todo.deleted_at.is_none() {
-            todo.deleted_at = Some(now);
-            todo.updated_at = now;
-            write(&mut transaction, UPDATE, &todo).await?;
-            log(&mut transaction, &todo, Op::Delete, now).await?;
-            transaction.commit().await?;
+        if todo.deleted_at.is_some() {
+            return Err(StoreError::NotFound);
         }
+        todo.deleted_at = Some(now);
+        todo.updated_at = now;
+        write(&mut transaction, UPDATE, &todo).await?;
+        log(&mut transaction, &todo, Op::Delete, now).await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -223,7 +227,7 @@ async fn lock(
 ) -> Result<Found, StoreError> {
     let mut list = one(connection, caller, id).await?.todo.list_id;
     for _ in 0..LOCK_ROUNDS {
-        changes::lock_members(connection, caller, list, to.unwrap_or(list)).await?;
+        changes::lock_members(connection, caller.user_id, list, to.unwrap_or(list)).await?;
         let found = one(connection, caller, id).await?;
         if found.todo.list_id == list {
             found.role.at_least(Role::Editor)?;

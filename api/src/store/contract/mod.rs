@@ -1,11 +1,13 @@
 //! What both engines must do alike: every test of this folder runs on SQLite, and on PostgreSQL if `TEST_POSTGRES_URL` names a
 //! server where databases may be made (one for each test).
 
+mod accounts;
 mod changes;
 mod conditions;
 mod pages;
 mod places;
 mod strangers;
+mod sweep;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
@@ -61,14 +63,14 @@ macro_rules! raw {
 use raw;
 
 /// A migrated, empty database, the store over it, and a way round the store.
-struct Bench {
-    store: Arc<dyn Store>,
-    raw: Raw,
+pub(in crate::store) struct Bench {
+    pub(in crate::store) store: Arc<dyn Store>,
+    pub(in crate::store) raw: Raw,
     /// Where the SQLite file is; removed at the end.
     _folder: Option<TempDir>,
 }
 
-enum Raw {
+pub(in crate::store) enum Raw {
     Postgres(PgPool),
     Sqlite(SqlitePool),
 }
@@ -87,13 +89,13 @@ impl Bench {
         Self { store, raw, _folder: folder }
     }
 
-    async fn sqlite() -> Self {
+    pub(in crate::store) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("todo.db").display());
         Self::over(url, Some(folder)).await
     }
 
-    async fn postgres() -> Option<Self> {
+    pub(in crate::store) async fn postgres() -> Option<Self> {
         let server = std::env::var("TEST_POSTGRES_URL").ok()?;
         let name = format!("contract_{}", Uuid::now_v7().simple());
         let mut connection = sqlx::PgConnection::connect(&server).await.expect("a server");
@@ -104,7 +106,7 @@ impl Bench {
     }
 
     /// A new user with a session and an inbox.
-    async fn user(&self) -> Caller {
+    pub(in crate::store) async fn user(&self) -> Caller {
         let (user, session, inbox) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let now = time::now();
         raw!(self, pool => {
@@ -180,15 +182,15 @@ impl Bench {
     }
 }
 
-fn new(body: Value) -> NewTodo {
+pub(in crate::store) fn new(body: Value) -> NewTodo {
     serde_json::from_value::<CreateTodo>(body).expect("a body").parse().expect("valid")
 }
 
-fn patch(body: Value) -> TodoPatch {
+pub(in crate::store) fn patch(body: Value) -> TodoPatch {
     serde_json::from_value::<PatchTodo>(body).expect("a body").parse().expect("valid")
 }
 
-fn query(caller: &Caller, text: &str, cursor: Option<&str>) -> TodoQuery {
+pub(in crate::store) fn query(caller: &Caller, text: &str, cursor: Option<&str>) -> TodoQuery {
     let text = cursor.map_or_else(|| text.to_owned(), |cursor| format!("{text}&cursor={cursor}"));
     serde_html_form::from_str::<TodoParams>(&text).expect("a query").parse(caller.user_id).expect("valid")
 }

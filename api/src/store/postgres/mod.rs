@@ -24,6 +24,8 @@ mod lists;
 mod pages;
 #[path = "../common/places.rs"]
 mod places;
+#[cfg(test)]
+mod plans;
 #[path = "../common/rows.rs"]
 mod rows;
 mod search;
@@ -31,6 +33,8 @@ mod search;
 mod sessions;
 #[path = "../common/signing_keys.rs"]
 mod signing_keys;
+#[path = "../common/sweep.rs"]
+mod sweep;
 #[path = "../common/todos.rs"]
 mod todos;
 

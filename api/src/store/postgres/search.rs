@@ -1,11 +1,17 @@
 //! The statement of a page of todos, as PostgreSQL walks it best.
 
-use crate::store::sql::{PageText, session_active, todo_columns};
+use crate::{
+    domain::page::TodoQuery,
+    store::sql::{PageText, session_active, todo_columns},
+};
+
+const TAGS: &str = "t.tags @> $10";
+const WORDS: &str = "(t.title_words || t.notes_words) @@ CAST($11 AS TSQUERY)";
 
 /// For each list of the caller, the first rows of the list by the index of the sort; then the first of those. The work is
 /// bounded by the number of lists times the size of a page, whatever the number of todos.
-pub(super) fn page_text(PageText { key, direction, filter }: &PageText, has_words: bool) -> String {
-    let words = if has_words { "AND (t.title_words || t.notes_words) @@ CAST($11 AS TSQUERY)" } else { "" };
+pub(super) fn page_text(query: &TodoQuery) -> String {
+    let PageText { key, direction, lists, filter } = PageText::of(query, TAGS, WORDS);
     format!(
         concat!(
             "SELECT u.change_seq, page.* FROM users u LEFT JOIN LATERAL (
@@ -13,9 +19,9 @@ pub(super) fn page_text(PageText { key, direction, filter }: &PageText, has_word
                     SELECT ",
             todo_columns!(),
             ", t.{key} AS sort_key FROM todos t
-                    WHERE t.list_id = m.list_id {filter} AND ($10 IS NULL OR t.tags @> $10) {words}
+                    WHERE t.list_id = m.list_id {filter}
                     ORDER BY t.{key} {direction}, t.id {direction} LIMIT $4) t
-                WHERE m.user_id = $1 AND ($5 IS NULL OR m.list_id = $5)
+                WHERE m.user_id = $1 {lists}
                 AND (SELECT change_seq FROM users WHERE id = $1) <> $3
                 ORDER BY t.sort_key {direction}, t.id {direction} LIMIT $4) page ON TRUE
             WHERE u.id = $1 AND ",
@@ -25,7 +31,7 @@ pub(super) fn page_text(PageText { key, direction, filter }: &PageText, has_word
         key = key,
         direction = direction,
         filter = filter,
-        words = words,
+        lists = lists,
     )
 }
 

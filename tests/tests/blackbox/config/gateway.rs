@@ -319,8 +319,8 @@ async fn headers(_: &Services) {
         ("cross_origin_opener_policy", "cross-origin-opener-policy", "same-origin-allow-popups"),
         ("cross_origin_resource_policy", "cross-origin-resource-policy", "same-site"),
     ];
-    let keys: String = changed.iter().map(|(key, _, value)| format!("{key} = \"{value}\"\n")).collect();
-    let edge = edge(&format!("[headers]\n{keys}")).await;
+    let keys: Vec<_> = changed.iter().map(|(key, _, value)| format!("{key} = \"{value}\"")).collect();
+    let edge = edge(&format!("[headers]\n{}\n", keys.join("\n"))).await;
     let answer = edge.client.get("/v1/x").await.expect(200);
     for (key, field, value) in changed {
         assert_eq!(answer.header(field).unwrap_or_default(), value, "{key}");

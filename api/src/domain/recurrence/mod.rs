@@ -5,17 +5,20 @@
 //! start of the series: completing a todo makes one that is due at the first date of the rule after it, and `COUNT`
 //! counts down on the way.
 
+mod grammar;
+
 use std::fmt;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeZone, Utc};
-use rrule::{Frequency, NWeekday, RRule, Unvalidated, Weekday};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use rrule::{Frequency, NWeekday, RRule, Unvalidated};
 
+use self::grammar::{
+    code, invalid, join, list, read_count, read_day, read_frequency, read_interval, read_month_day, read_until,
+};
 use super::{Fault, text::DueZone};
 
 /// The longest text that is read, in octets.
 const LONGEST: usize = 300;
-/// The largest interval; also what `rrule` takes.
-const MOST_INTERVAL: u16 = 1000;
 /// How far ahead the next date is looked for: a rule without one by then has ended. Bounds the search, too.
 const HORIZON: Days = Days::new(366 * 100);
 
@@ -38,10 +41,6 @@ enum End {
     Day(NaiveDate),
     /// No date after this instant.
     Instant(DateTime<Utc>),
-}
-
-fn invalid(detail: &'static str) -> Fault {
-    Fault::new("invalid", detail)
 }
 
 impl Recurrence {
@@ -119,84 +118,6 @@ impl Recurrence {
     }
 }
 
-fn read_frequency(value: &str) -> Result<Frequency, Fault> {
-    match value {
-        "DAILY" => Ok(Frequency::Daily),
-        "WEEKLY" => Ok(Frequency::Weekly),
-        "MONTHLY" => Ok(Frequency::Monthly),
-        "YEARLY" => Ok(Frequency::Yearly),
-        _ => Err(invalid("FREQ is DAILY, WEEKLY, MONTHLY or YEARLY.")),
-    }
-}
-
-fn read_interval(value: &str) -> Result<u16, Fault> {
-    number(value)
-        .filter(|interval| (1..=MOST_INTERVAL).contains(interval))
-        .ok_or_else(|| invalid("INTERVAL is 1 to 1000."))
-}
-
-fn read_count(value: &str) -> Result<End, Fault> {
-    number(value)
-        .filter(|count| (1..=100_000).contains(count))
-        .map(End::Count)
-        .ok_or_else(|| invalid("COUNT is 1 to 100000."))
-}
-
-fn read_until(value: &str) -> Result<End, Fault> {
-    let day = || NaiveDate::parse_from_str(value, "%Y%m%d").ok().filter(|_| value.len() == 8).map(End::Day);
-    let instant = || {
-        let time = NaiveDateTime::parse_from_str(value, "%Y%m%dT%H%M%SZ").ok().filter(|_| value.len() == 16)?;
-        Some(End::Instant(Utc.from_utc_datetime(&time)))
-    };
-    day().or_else(instant).ok_or_else(|| invalid("UNTIL is like 20261231 or 20261231T220000Z."))
-}
-
-fn read_day(value: &str) -> Option<NWeekday> {
-    let (number_text, name) = value.split_at_checked(value.len().checked_sub(2)?)?;
-    let day = match name {
-        "MO" => Weekday::Mon,
-        "TU" => Weekday::Tue,
-        "WE" => Weekday::Wed,
-        "TH" => Weekday::Thu,
-        "FR" => Weekday::Fri,
-        "SA" => Weekday::Sat,
-        "SU" => Weekday::Sun,
-        _ => return None,
-    };
-    if number_text.is_empty() {
-        return Some(NWeekday::Every(day));
-    }
-    signed(number_text)
-        .filter(|number| (1..=53).contains(&number.unsigned_abs()))
-        .map(|number| NWeekday::Nth(number, day))
-}
-
-fn read_month_day(value: &str) -> Option<i8> {
-    signed(value).filter(|day| (1..=31).contains(&day.unsigned_abs())).and_then(|day| day.try_into().ok())
-}
-
-fn list<T>(value: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Fault> {
-    value
-        .split(',')
-        .map(read)
-        .collect::<Option<_>>()
-        .ok_or_else(|| invalid("BYDAY is like MO or -1FR, BYMONTHDAY like 1 or -1."))
-}
-
-/// Digits only: the sign and the blanks that Rust would take are not in the grammar.
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-fn signed(text: &str) -> Option<i16> {
-    let (sign, digits) = match text.split_at_checked(1) {
-        Some(("-", digits)) => (-1, digits),
-        Some(("+", digits)) => (1, digits),
-        _ => (1, text),
-    };
-    number::<i16>(digits).map(|value| sign * value)
-}
-
 impl fmt::Display for Recurrence {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frequency = match self.frequency {
@@ -222,29 +143,6 @@ impl fmt::Display for Recurrence {
             End::Instant(time) => write!(formatter, ";UNTIL={}", time.format("%Y%m%dT%H%M%SZ")),
         }
     }
-}
-
-fn code(day: Weekday) -> &'static str {
-    match day {
-        Weekday::Mon => "MO",
-        Weekday::Tue => "TU",
-        Weekday::Wed => "WE",
-        Weekday::Thu => "TH",
-        Weekday::Fri => "FR",
-        Weekday::Sat => "SA",
-        Weekday::Sun => "SU",
-    }
-}
-
-fn join(formatter: &mut fmt::Formatter<'_>, name: &str, values: impl Iterator<Item = String>) -> fmt::Result {
-    for (index, value) in values.enumerate() {
-        if index == 0 {
-            write!(formatter, ";{name}={value}")?;
-        } else {
-            write!(formatter, ",{value}")?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -348,8 +246,9 @@ mod tests {
             month_days in prop::collection::vec(prop_oneof![-31_i8..=-1, 1_i8..=31], 0..3), end in prop::sample::select(vec!["", ";COUNT=5", ";UNTIL=20301231"]),
         ) {
             let mut text = format!("freq={frequency};INTERVAL={interval}{end}");
-            if !days.is_empty() { text += &format!(";BYDAY={}", days.join(",")); }
-            if !month_days.is_empty() { text += &format!(";BYMONTHDAY={}", month_days.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")); }
+            if !days.is_empty() { text = text + ";BYDAY=" + &days.join(","); }
+            let month_days: Vec<_> = month_days.iter().map(ToString::to_string).collect();
+            if !month_days.is_empty() { text = text + ";BYMONTHDAY=" + &month_days.join(","); }
             let read = rule(&text);
             prop_assert_eq!(Recurrence::parse(&read.to_string()), Ok(read.clone()));
             if let Some((next, _)) = read.next(time("2026-11-23T09:00:00Z"), None) {
