@@ -43,6 +43,7 @@ impl ProxyHttp for Echo {
         let info = connection_info(session).expect("a session of the edge");
         let tls = info.tls.as_ref().map_or("plain", |tls| if tls.resumed { "resumed" } else { tls.version });
         let request = session.req_header();
+        assert_ne!(request.uri.path(), "/panic");
         let answer = format!(
             "{:?} {tls} {} {} {}",
             info.protocol,

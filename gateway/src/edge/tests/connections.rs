@@ -99,3 +99,13 @@ async fn filters_see_the_connection_over_tls_and_both_protocols() {
     assert!(!answer.contains("HTTP/1.1"), "{answer}");
     edge.event("turned away handshake_failed").await;
 }
+
+#[tokio::test]
+async fn a_panic_in_a_filter_ends_its_connection_and_is_told() {
+    let edge = run(Endpoint::Http, |settings| settings.max_connections = 1).await;
+    let answer = exchange(&mut edge.connect().await, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(answer, "");
+    edge.event("closed - 1").await;
+    let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("GET /1 "), "the slot is free: {answer}");
+}

@@ -67,7 +67,7 @@ async fn a_malformed_chunk_never_reaches_the_proxys_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_requests_than_the_gate_holds_wait_in_the_socket() {
     let edge = run(Endpoint::Http, |_| ()).await;
-    let count = 4 * crate::edge::gate::MOST_HELD / "GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n".len();
+    let count = 4 * gate::MOST_HELD / "GET /1000 HTTP/1.1\r\nHost: a\r\n\r\n".len();
     let mut requests = String::new();
     for number in 0..count {
         let last = if number + 1 == count { "Connection: close\r\n" } else { "" };
