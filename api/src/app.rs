@@ -25,6 +25,9 @@ use crate::{
     sweep,
 };
 
+/// How long the end waits for database connections that are in use.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why the API did not start; each is one sentence for the person who started it.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -153,7 +156,10 @@ impl Application {
             server.abort();
         }
         background.shutdown().await;
-        state.store.close().await;
+        // Waits for connections in use, and an unfinished request may still hold one.
+        if timeout(CLOSE_TIMEOUT, state.store.close()).await.is_err() {
+            tracing::warn!("stopped with database connections in use");
+        }
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Version, header};
+use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
@@ -148,12 +148,20 @@ impl ProxyHttp for Proxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked for it: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+            return Err(stop(context, Code::UpstreamInvalid, ErrorSource::Upstream));
+        }
         if answer.status.is_informational() {
             return Ok(());
+        }
+        if self.shared.is_draining() {
+            // Pingora asks only at a request's beginning; the client learns now that the connection ends.
+            session.set_keepalive(None);
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;

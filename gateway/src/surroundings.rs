@@ -10,6 +10,7 @@ use crate::{
     edge::{ALLOW, Closed, ConnectionInfo, Endpoint, Refusal, Settings, Surroundings},
     observe::record::{ConnectionRecord, Record},
     reply::{self, Reply},
+    request::host::OnUntrusted,
     runtime::Shared,
 };
 
@@ -44,10 +45,6 @@ impl Gateway {
             bytes_in: 0,
         }
     }
-
-    fn left(&self, info: &ConnectionInfo) {
-        self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
-    }
 }
 
 impl Surroundings for Gateway {
@@ -79,15 +76,19 @@ impl Surroundings for Gateway {
     }
 
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes {
-        self.left(info);
+        let runtime = self.shared.runtime();
+        if refusal.code == Code::HostUntrusted && runtime.config.hosts.on_untrusted == OnUntrusted::Drop {
+            let record = self.ended_by_us(info.peer, info.endpoint, Closed::HostDropped);
+            self.log(record);
+            return Bytes::new();
+        }
         self.shared.metrics.refusals.with_label_values(&[refusal.code.as_str()]).inc();
         let reply = match refusal.code {
             Code::MethodNotAllowed => Reply::method_not_allowed(HeaderValue::from_static(ALLOW)),
             code => Reply::refuse(code),
         };
         let request_id = RequestId::fresh();
-        let policy = &self.shared.runtime().config.responses;
-        let answer = reply::raw(&reply, &request_id, policy, info.endpoint == Endpoint::Https);
+        let answer = reply::raw(&reply, &request_id, &runtime.config.responses, info.endpoint == Endpoint::Https);
         self.log(ConnectionRecord {
             time: SystemTime::now(),
             client: info.peer.ip().to_canonical(),
@@ -102,7 +103,7 @@ impl Surroundings for Gateway {
     }
 
     fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64) {
-        self.left(info);
+        self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
         if let Some(reason) = reason {
             let record = self.ended_by_us(info.peer, info.endpoint, reason);
             // A connection that was of use has its lines already.

@@ -34,13 +34,6 @@ pub enum RotationError {
     Key(#[from] KeyError),
 }
 
-impl RotationError {
-    /// Whether trying again later can help.
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Unavailable(_)))
-    }
-}
-
 /// Loads the keys, makes the next one if it is due, forgets those that no valid token can name.
 pub async fn maintain(
     store: &dyn Store,
@@ -77,11 +70,19 @@ pub async fn rotate(store: &dyn Store, ring: &KeyRing, origin: &Origin) -> Resul
 
 /// Maintains the keys for as long as the process runs.
 pub async fn task(state: AppState, ring: KeyRing) {
+    let mut failing = false;
     loop {
         let wait = match maintain(state.store.as_ref(), &ring, &state.tokens, &Origin::own()).await {
-            Ok(()) => INTERVAL,
+            Ok(()) => {
+                failing = false;
+                INTERVAL
+            }
             Err(error) => {
-                tracing::warn!(error = %error, "the signing keys could not be brought up to date");
+                // Once for each outage: the readiness check and refused requests say that it lasts.
+                if !failing {
+                    tracing::warn!(%error, "the signing keys could not be brought up to date");
+                }
+                failing = true;
                 RETRY
             }
         };

@@ -132,9 +132,14 @@ pub fn api() -> OpenApiRouter<AppState> {
         .routes(routes!(todos::restore))
 }
 
-/// The router, with what every request passes.
+/// The router of the API.
 pub fn router(state: AppState) -> Router {
     let (router, _document) = api().split_for_parts();
+    with_layers(router, state)
+}
+
+/// Puts round a router what every request passes.
+fn with_layers(router: Router<AppState>, state: AppState) -> Router {
     router
         .fallback(async || ApiError::not_found())
         .method_not_allowed_fallback(async || ApiError::new(Code::MethodNotAllowed))
@@ -143,3 +148,6 @@ pub fn router(state: AppState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), observe))
         .with_state(state)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use todo_shared::problem::Code;
 
-use crate::edge::head::{Refusal, next_line, split_field};
+use crate::edge::head::{Refusal, next_line, split_field, trim_start};
 
 /// The longest line of a chunk's size with its extensions, in octets. Nobody sends extensions; attackers do.
 const LONGEST_SIZE_LINE: usize = 256;
@@ -118,7 +118,7 @@ fn read_size(line: &[u8]) -> Result<u64, Refusal> {
     if !(1..=15).contains(&digits) {
         return Err(malformed("a chunk size is not a number (7.1)"));
     }
-    let extension = extension.trim_ascii_start();
+    let extension = trim_start(extension);
     let is_extension = extension.is_empty() || extension.starts_with(b";");
     // White space alone behind the size is no extension.
     let is_whole = is_extension && (extension.is_empty() == (line.len() == digits));
@@ -193,6 +193,7 @@ mod tests {
             " 1\r\n",
             "1 \r\n",
             "1\t\r\n",
+            "1\u{c};a\r\n",
             "1a g\r\n",
             "1\n",
             "1\r2\r\n",

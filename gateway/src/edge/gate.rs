@@ -25,14 +25,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::edge::{
-    chunks::Chunks,
-    head::Framing,
-    stream::{ConnectionInfo, EdgeStream},
-};
+use crate::edge::{chunks::Chunks, head::Framing, stream::EdgeStream};
 
 /// How much of later requests is held while one is served, in octets.
-const MOST_HELD: usize = 64 << 10;
+pub(super) const MOST_HELD: usize = 64 << 10;
 /// How long and how much a connection is read on after an answer that came before the whole request, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -108,10 +104,6 @@ impl Gate {
         }
     }
 
-    pub(crate) fn info(&self) -> Option<Arc<ConnectionInfo>> {
-        self.io.as_ref().map(|io| io.info().clone())
-    }
-
     /// Sends a last answer and closes, reading on for a while so that it arrives.
     pub(crate) async fn answer_and_close(mut self, answer: &[u8]) {
         if let Some(mut io) = self.io.take()
@@ -142,11 +134,9 @@ impl Gate {
         most: u64,
     ) -> Poll<io::Result<u64>> {
         let Some(io) = &mut self.io else { return Poll::Ready(Ok(0)) };
-        let room = buffer.remaining().min(usize::try_from(most).unwrap_or(usize::MAX));
-        let mut window = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(Pin::new(io).poll_read(context, &mut window))?;
-        let read = window.filled().len();
-        buffer.advance(read);
+        let before = buffer.filled().len();
+        ready!(pin!(io.take(most)).poll_read(context, buffer))?;
+        let read = buffer.filled().len() - before;
         Poll::Ready(Ok(read as u64))
     }
 }

@@ -235,7 +235,7 @@ impl<'a> Fields<'a> {
             (None, _) if request_line.is_current => return Err(malformed("no Host (3.2)")),
             (Some(host), _) if !is_host(host) => return Err(malformed("the Host is not a host (3.2)")),
             // Two names for the host, of which a cache or a log could believe either.
-            (Some(host), Some(authority)) if host != authority => {
+            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
                 return Err(refused(Code::HostUntrusted, "Host and the target's authority differ"));
             }
             _ => {}
@@ -260,12 +260,25 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
         // White space before the colon is the best known of these (5.1).
         return Err(malformed("a field name is not a token"));
     }
-    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    let value = trim(value.get(1..).unwrap_or_default());
     if value.iter().all(|octet| is_field_value(*octet)) {
         Ok((name, value))
     } else {
         Err(malformed("a control character in a field value (RFC 9110 5.5)"))
     }
+}
+
+/// Without the white space around a field's value (`OWS`, RFC 9110 5.6.3): spaces and tabs, and no other octet that some
+/// call white space.
+fn trim(octets: &[u8]) -> &[u8] {
+    let octets = trim_start(octets);
+    let end = octets.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')).map_or(0, |last| last + 1);
+    octets.get(..end).unwrap_or_default()
+}
+
+pub(super) fn trim_start(octets: &[u8]) -> &[u8] {
+    let start = octets.iter().position(|octet| !matches!(octet, b' ' | b'\t')).unwrap_or(octets.len());
+    octets.get(start..).unwrap_or_default()
 }
 
 /// Digits only: no sign, no list, no space (RFC 9110 8.6).
@@ -281,7 +294,7 @@ fn read_codings(value: &[u8]) -> Result<Framing, Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(Framing::Chunked);
     }
-    let mut codings = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).rev();
+    let mut codings = value.split(|octet| *octet == b',').map(trim).rev();
     let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
     if !codings.next().is_some_and(is_chunked) {
         return Err(malformed("the last transfer coding is not chunked (6.3)"));

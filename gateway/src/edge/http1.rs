@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use memchr::{memchr, memmem};
 use pingora_core::{
     apps::{HttpPersistentSettings, HttpServerApp as _},
     protocols::http::ServerSession,
@@ -15,7 +17,7 @@ use todo_shared::problem::Code;
 use tokio::time::{Instant, timeout_at};
 
 use crate::edge::{
-    Closed, Settings, Surroundings,
+    Closed, Presence, Settings,
     gate::Gate,
     head::{Found, Framing, Refusal, check},
 };
@@ -33,27 +35,28 @@ enum Next {
 /// Serves a connection until it ends.
 pub(super) async fn serve<SV>(
     proxy: &Arc<HttpProxy<SV>>,
-    surroundings: &dyn Surroundings,
+    mut presence: Presence<'_>,
     mut gate: Gate,
     shutdown: &ShutdownWatch,
 ) where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    let Some(info) = gate.info() else { return };
     let mut kept: Option<HttpPersistentSettings> = None;
-    let mut served = 0_u64;
     loop {
-        let settings = surroundings.settings();
+        let settings = presence.surroundings.settings();
         let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
             Next::Head(octets, framing) => (octets, framing),
             Next::Refused(refusal) => {
-                let answer = surroundings.refused(&info, &refusal, gate.held().len());
+                let mut answer = presence.surroundings.refused(&presence.info, &refusal, gate.held().len());
+                if gate.held().starts_with(b"HEAD ") {
+                    leave_head(&mut answer);
+                }
                 gate.answer_and_close(&answer).await;
                 return;
             }
             Next::Over(reason) => {
-                surroundings.closed(&info, reason, served);
+                presence.reason = reason;
                 gate.close().await;
                 return;
             }
@@ -66,20 +69,14 @@ pub(super) async fn serve<SV>(
             settings.apply_to_session(&mut session);
         }
         session.set_pipelined_prefix(head);
-        served += 1;
-        let Some(reused) = proxy.process_new_http(session, shutdown).await else {
-            surroundings.closed(&info, None, served);
-            return;
-        };
+        presence.served += 1;
+        let Some(reused) = proxy.process_new_http(session, shutdown).await else { return };
         let (stream, settings) = reused.consume();
         kept = settings;
         match stream.into_any().downcast::<Gate>() {
             Ok(same) if same.is_between_requests() => gate = *same,
             // A request that was not read to its end leaves nothing to go on with; dropping the gate ends it well.
-            _ => {
-                surroundings.closed(&info, None, served);
-                return;
-            }
+            _ => return,
         }
     }
 }
@@ -99,15 +96,17 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
         }
     }
     let deadline = Instant::now() + settings.head_timeout;
-    let mut empty_lines = 0;
+    let (mut empty_lines, mut checked) = (0, 0);
     loop {
         while empty_lines < MOST_EMPTY_LINES && gate.skip_empty_line() {
             empty_lines += 1;
         }
-        match check(gate.held(), &settings.head) {
-            Found::Whole { octets, framing } => return Next::Head(octets, framing),
-            Found::Refused(refusal) => return Next::Refused(refusal),
-            Found::Partial => {}
+        if is_worth_a_check(gate.held(), checked) {
+            match check(gate.held(), &settings.head) {
+                Found::Whole { octets, framing } => return Next::Head(octets, framing),
+                Found::Refused(refusal) => return Next::Refused(refusal),
+                Found::Partial => checked = gate.held().len(),
+            }
         }
         match timeout_at(deadline, gate.fill()).await {
             Ok(Ok(1..)) => {}
@@ -118,15 +117,47 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
     }
 }
 
+/// Whether more can be known than when this many octets had arrived: a line has ended since, or there is twice as much.
+/// Else a head that comes octet by octet would cost the square of its length.
+fn is_worth_a_check(held: &[u8], checked: usize) -> bool {
+    held.len() >= 2 * checked || memchr(b'\n', held.get(checked..).unwrap_or_default()).is_some()
+}
+
 /// Empty lines that a client may send before a request (RFC 9112 section 2.2).
 const MOST_EMPTY_LINES: u8 = 2;
 
 const LATE: Refusal = Refusal { code: Code::RequestTimeout, reason: "the head did not arrive in time" };
+
+/// An answer to HEAD has no content (RFC 9110 section 9.3.2).
+fn leave_head(answer: &mut Bytes) {
+    if let Some(end) = memmem::find(answer, b"\r\n\r\n") {
+        answer.truncate(end + 4);
+    }
+}
 
 /// Completes when the gateway is told to stop.
 async fn stopped(shutdown: &mut ShutdownWatch) {
     if shutdown.wait_for(|stopping| *stopping).await.is_err() {
         // The sender is gone, and with it whoever could tell.
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_that_comes_octet_by_octet_is_not_checked_for_each() {
+        let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(5000), "b".repeat(5000));
+        let (mut checked, mut checks) = (0, Vec::new());
+        for end in 1..=head.len() {
+            if is_worth_a_check(&head.as_bytes()[..end], checked) {
+                checked = end;
+                checks.push(end);
+            }
+        }
+        assert!(checks.len() <= 4 + 14, "one for each line and each doubling: {checks:?}");
+        assert_eq!(checked, head.len(), "a whole head is always seen");
     }
 }

@@ -8,8 +8,11 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
     time::SystemTime,
 };
 
@@ -101,6 +104,7 @@ pub(crate) struct EdgeStream {
     info: Arc<ConnectionInfo>,
     established: SystemTime,
     proxy_digest: Arc<ProxyDigest>,
+    received: Arc<AtomicU64>,
     ssl_digest: Option<Arc<SslDigest>>,
     _slot: Slot,
 }
@@ -141,11 +145,17 @@ impl EdgeStream {
         let carrier =
             pingora::http::ResponseHeader::build(200, Some(0)).map_err(|error| io::Error::other(error.to_string()))?;
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(carrier), Some(Box::new(info.clone()))));
-        Ok(Self { transport, info, established: SystemTime::now(), proxy_digest, ssl_digest, _slot: slot })
+        let (established, received) = (SystemTime::now(), Arc::default());
+        Ok(Self { transport, info, established, proxy_digest, received, ssl_digest, _slot: slot })
     }
 
     pub(crate) fn info(&self) -> &Arc<ConnectionInfo> {
         &self.info
+    }
+
+    /// How many octets have been read from it, inside TLS.
+    pub(crate) fn received(&self) -> &Arc<AtomicU64> {
+        &self.received
     }
 
     fn tcp(&self) -> &TcpStream {
@@ -162,10 +172,14 @@ impl AsyncRead for EdgeStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.transport {
+        let before = buffer.filled().len();
+        ready!(match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
-        }
+        })?;
+        let read = buffer.filled().len() - before;
+        self.received.fetch_add(read as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
     }
 }
 

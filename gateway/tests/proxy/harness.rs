@@ -185,6 +185,11 @@ impl Gateway {
         Self { address, client: Arc::new(client), shared, log, _folder: folder, _tasks: tasks }
     }
 
+    /// From now on it stops.
+    pub(crate) fn drain(&self) {
+        self.shared.drain();
+    }
+
     /// The octets that come back for these, until the gateway closes.
     pub(crate) async fn octets(&self, request: &str) -> Vec<u8> {
         let stream = TcpStream::connect(self.address).await.expect("connected");

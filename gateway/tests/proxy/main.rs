@@ -125,6 +125,7 @@ async fn an_origin_that_misbehaves_is_told_apart() {
         ("garbage\r\n\r\n", "upstream_invalid"),
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "upstream_invalid"),
         ("", "upstream_unreachable"),
+        ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nx", "upstream_invalid"),
     ] {
         let origin = Origin::answering(answer).await;
         let gateway = Gateway::before(&origin, "").await;
@@ -228,7 +229,21 @@ async fn over_http2_the_same_holds() {
 async fn an_untrusted_host_can_be_dropped_without_a_word() {
     let origin = Origin::silent().await;
     let gateway = Gateway::before(&origin, "hosts.on_untrusted = \"drop\"").await;
-    let octets = gateway.octets(&format!("{}\r\n", GET.replace("localhost", "foreign.example"))).await;
-    assert_eq!(octets, b"");
-    assert_eq!(gateway.access_log()[0]["reason"], "host_dropped");
+    for request in [GET.replace("localhost", "foreign.example"), GET.replace("/v1/x", "https://foreign.example/v1/x")] {
+        assert_eq!(gateway.octets(&format!("{request}\r\n")).await, b"", "{request}");
+    }
+    let lines = gateway.access_log();
+    assert_eq!(lines.iter().map(|line| &line["reason"]).collect::<Vec<_>>(), ["host_dropped", "host_dropped"]);
+}
+
+#[tokio::test]
+async fn an_answer_of_a_gateway_that_stops_ends_the_connection() {
+    let origin = Origin::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let gateway = Gateway::before(&origin, "").await;
+    gateway.drain();
+    let request = format!("{GET}\r\n");
+    let answer = tokio::time::timeout(Duration::from_secs(20), gateway.octets(&request)).await;
+    let answer = answer.expect("the connection ends");
+    let answer = String::from_utf8_lossy(&answer).to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.contains("connection: close"), "{answer}");
 }

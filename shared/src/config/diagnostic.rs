@@ -93,11 +93,15 @@ impl std::error::Error for Report {}
 
 /// The known name that was probably meant, if one is close enough.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let score = |candidate: &str| strsim::jaro_winkler(name, candidate);
+    // Among equally similar names the one of the same length was meant: letters are swapped more often than lost.
+    let score = |candidate: &str| {
+        let lengths_differ_by = u32::try_from(name.len().abs_diff(candidate.len())).unwrap_or(u32::MAX);
+        strsim::jaro_winkler(name, candidate) - f64::from(lengths_differ_by) / 1000.0
+    };
     known.filter(|candidate| score(candidate) > 0.8).max_by(|left, right| score(left).total_cmp(&score(right)))
 }
 
-/// Part of a key's name after which its value is never shown.
+/// Parts of a key's name after which its value is never shown.
 const SECRET_WORDS: [&str; 5] = ["secret", "password", "key_ring", "token", "url"];
 
 fn may_hold_a_secret(text: &str, at: usize) -> bool {
@@ -119,4 +123,17 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
+        let known = ["http", "https", "redirect_port"];
+        assert_eq!(nearest("httsp", known.into_iter()), Some("https"));
+        assert_eq!(nearest("redirect_prot", known.into_iter()), Some("redirect_port"));
+        assert_eq!(nearest("colour", known.into_iter()), None);
+    }
 }

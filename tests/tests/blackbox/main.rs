@@ -23,6 +23,7 @@ mod service;
 mod strangers;
 mod tls;
 mod todos;
+mod upstream;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -196,6 +197,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_lost_database_is_said_and_comes_back,
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
+        upstream::the_api_is_told_the_truth_and_nothing_forged,
+        upstream::a_trusted_proxys_word_is_taken,
+        upstream::bodies_arrive_whole_in_both_directions,
+        upstream::answers_that_are_no_http_are_said_to_be_none,
         config::every_key_is_in_the_table,
         config::commands_report_every_mistake,
         config::environments_refuse_what_is_not_safe,

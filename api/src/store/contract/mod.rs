@@ -1,6 +1,7 @@
 //! What both engines must do alike: every test of this folder runs on SQLite, and on PostgreSQL if `TEST_POSTGRES_URL` names a
 //! server where databases may be made (one for each test).
 
+mod accounts;
 mod changes;
 mod conditions;
 mod pages;
