@@ -160,7 +160,7 @@ mod tests {
     /// Development's configuration, begun at this time, with a local authority in this folder.
     fn begun(folder: &Path, time: SystemTime) -> Shared {
         let mut config = config::load_with(&ConfigArgs::default(), &NoVariables).expect("a configuration");
-        config.tls.local_authority = Some(folder.to_owned());
+        config.tls.local_authority = Some(folder.join("tls"));
         let sessions = Sessions::new().expect("randomness");
         let tls = server::certificates(&config, &sessions, time).expect("certificates");
         let metrics = Metrics::new().expect("distinct names");
@@ -183,8 +183,9 @@ mod tests {
         assert_eq!(end(), first + 61 * 24 * 3600);
         let summary = shared.runtime().tls.summary().to_vec();
 
-        std::fs::remove_dir_all(folder.path()).expect("removed");
-        std::fs::write(folder.path(), "").expect("written");
+        let authority = folder.path().join("tls");
+        std::fs::remove_dir_all(&authority).expect("removed");
+        std::fs::write(&authority, "").expect("written");
         renew(&shared, now + 122 * DAY);
         assert_eq!(shared.runtime().tls.summary(), summary, "what cannot be renewed stays");
     }
