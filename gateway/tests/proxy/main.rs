@@ -186,6 +186,15 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_before_its_refusal_is_no_fault_of_ours() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, "").await;
+    gateway.flood(&format!("{}\r\n", GET.replace("/v1/x", "/nothing"))).await;
+    let lines = gateway.access_log();
+    assert!(lines.len() > 100 && lines.iter().all(|line| line["reason"] == "not_found"), "{:?}", lines.last());
+}
+
+#[tokio::test]
 async fn the_code_of_the_apis_problem_is_in_the_log() {
     let body = r#"{"code":"token_missing"}"#;
     let answer = format!(
