@@ -1,6 +1,11 @@
 //! A TLS listener in front of the proxy, and an origin that says what it is told to.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::{
@@ -8,13 +13,16 @@ use pingora::{
     server::configuration::ServerConf,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use tempfile::TempDir;
 use todo_gateway::{
     config::{self, Config},
-    edge::{Edge, tls::Resumption},
+    edge::{
+        Edge,
+        tls::{Sessions, Tls, provider},
+    },
     observe::{
         access_log::{AccessLog, Output},
         metrics::Metrics,
@@ -138,18 +146,21 @@ impl Gateway {
     /// Starts one in front of this origin, with these lines on top of development's configuration.
     pub(crate) async fn before(origin: &Origin, text: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let config = load(&folder, &format!("upstreams.api.addresses = [\"{}\"]\n{text}", origin.address));
+        let authority = folder.path().join("tls");
+        let text = format!(
+            "tls.directory = \"{}\"\nupstreams.api.addresses = [\"{}\"]\n{text}",
+            authority.display(),
+            origin.address
+        );
+        let config = load(&folder, &text);
         let log = folder.path().join("access.log");
         let metrics = Metrics::new().expect("metrics");
         let access_log = AccessLog::start(Output::File(log.clone()), Format::Json, metrics.access_log_dropped.clone());
-        let (server, client) = tls();
-        let shared = Arc::new(Shared::new(
-            config,
-            Arc::new(server),
-            Resumption::new().expect("randomness"),
-            metrics,
-            access_log.expect("log"),
-        ));
+        let _ = provider().install_default();
+        let sessions = Sessions::new().expect("randomness");
+        let tls = Tls::load(&config.tls, &sessions, SystemTime::now()).expect("certificates");
+        let client = client(&authority.join("ca.pem"));
+        let shared = Arc::new(Shared::new(config, tls, sessions, metrics, access_log.expect("log")));
         let proxy = http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared)));
         let surroundings = todo_gateway::surroundings::Gateway::new(Arc::clone(&shared), None);
         let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings), Duration::from_mins(1)));
@@ -238,18 +249,11 @@ fn load(folder: &TempDir, text: &str) -> Config {
     config::load_with(&arguments, &NoVariables).unwrap_or_else(|report| panic!("{report}"))
 }
 
-fn tls() -> (ServerConfig, ClientConfig) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let key = rcgen::KeyPair::generate().expect("key");
-    let certificate =
-        rcgen::CertificateParams::new(["localhost".to_owned()]).expect("names").self_signed(&key).expect("signed");
-    let chain = vec![certificate.der().clone()];
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+/// A client that trusts this authority.
+fn client(authority: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate.der().clone()).expect("root");
-    let mut server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("certificate");
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (server, ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    roots.add(CertificateDer::from_pem_file(authority).expect("certificate")).expect("root");
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 /// An answer, taken apart.
