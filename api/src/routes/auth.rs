@@ -190,10 +190,15 @@ pub(super) async fn login(
     let Beginning { session, refresh_token } = Beginning::new(known.user_id, device, origin.at)?;
     let user = User { id: known.user_id, email: known.email.clone(), display_name: known.display_name.clone() };
     let answer = tokens(&state, user, (session.id, session.expires_at), &refresh_token, origin.at)?;
-    match state.store.sign_in(&session, &known.password_hash, &origin).await {
-        // The password was changed, or the account deleted, while we looked.
-        Err(StoreError::PreconditionFailed) => Err(ApiError::credentials_invalid()),
-        outcome => Ok(outcome.map(|()| answer)?),
+    state.store.sign_in(&session, &known.password_hash, &origin).await.map_err(outdated)?;
+    Ok(answer)
+}
+
+/// The password was right when it was looked at; it may have been changed, or the account deleted, since.
+fn outdated(error: StoreError) -> ApiError {
+    match error {
+        StoreError::PreconditionFailed => ApiError::credentials_invalid(),
+        error => error.into(),
     }
 }
 
@@ -246,7 +251,7 @@ pub(super) async fn password(
     let new = faults.check("/new_password", NewPassword::parse(&body.new_password, email.as_ref(), &name));
     let new = faults.finish(new)?;
     let new_hash = state.passwords.hash(new.into_secret()).await?;
-    state.store.change_password(&caller, &own.password_hash, &new_hash, &origin).await?;
+    state.store.change_password(&caller, &own.password_hash, &new_hash, &origin).await.map_err(outdated)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -257,6 +262,17 @@ pub(super) async fn check_password(
     password: String,
     origin: &Origin,
 ) -> Result<Credentials, ApiError> {
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_was_changed_meanwhile_is_a_wrong_one() {
+        assert_eq!(outdated(StoreError::PreconditionFailed).code().as_str(), "credentials_invalid");
+        assert_eq!(outdated(StoreError::SessionEnded).code().as_str(), "token_invalid");
+    }
+}
     let own = state.store.own_credentials(caller).await?;
     if state.passwords.verify(presented(password), Some(own.password_hash.clone())).await? {
         return Ok(own);
