@@ -19,7 +19,7 @@ use todo_shared::{
 };
 use tokio::time::timeout;
 
-use crate::{problem::ApiError, state::AppState};
+use crate::{problem::ApiError, routes::path, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(request_id::HEADER);
 
@@ -45,16 +45,19 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     if let Some(code) = code {
         state.metrics.refused(code.as_str());
     }
-    tracing::info!(
-        request_id = id.as_str(),
-        method,
-        route,
-        status = status.as_u16(),
-        code = code.map(Code::as_str),
-        microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        "answered"
-    );
+    let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    let (request_id, code) = (id.as_str(), code.map(Code::as_str));
+    if is_routine(route, status) {
+        tracing::debug!(request_id, method, route, status = status.as_u16(), code, microseconds, "answered");
+    } else {
+        tracing::info!(request_id, method, route, status = status.as_u16(), code, microseconds, "answered");
+    }
     response
+}
+
+/// Whether it is a check that found nothing wrong; several gateways make one every few seconds.
+fn is_routine(route: &str, status: StatusCode) -> bool {
+    matches!(route, path::HEALTH | path::LIVEZ | path::READYZ) && status.is_success()
 }
 
 fn taken_or_fresh(headers: &HeaderMap) -> RequestId {
