@@ -1,13 +1,8 @@
 //! Registering, signing in, staying signed in, signing out.
 //!
-//! An unknown address and a wrong password are answered by the same code, body and work. Answers that hold tokens are
-//! `no-store`.
+//! An unknown address and a wrong password are answered by the same code, body and work.
 
-use axum::{
-    Json as Answer,
-    extract::State,
-    http::{HeaderName, StatusCode, header},
-};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -86,8 +81,6 @@ struct User {
     display_name: String,
 }
 
-type NoStore<T> = ([(HeaderName, &'static str); 1], Answer<T>);
-
 /// Ids, times and the refresh token of a session that is about to begin.
 struct Beginning {
     session: NewSession,
@@ -116,7 +109,7 @@ fn tokens(
     (session_id, session_expires_at): (Uuid, DateTime<Utc>),
     refresh_token: &SecretString,
     now: DateTime<Utc>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let issued = state.tokens.issue(user.id, session_id, session_expires_at, now).map_err(|error| match error {
         TokenError::NoKeys => ApiError::database_unavailable(error),
         _ => ApiError::internal(error),
@@ -128,7 +121,7 @@ fn tokens(
         refresh_token: refresh_token.expose_secret().to_owned(),
         user,
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(tokens)))
+    Ok(Answer(tokens))
 }
 
 /// Make an account and sign in.
@@ -140,7 +133,7 @@ pub(super) async fn register(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Registration>,
-) -> Result<(StatusCode, NoStore<Tokens>), ApiError> {
+) -> Result<(StatusCode, Answer<Tokens>), ApiError> {
     let mut faults = Faults::default();
     let display_name = body.display_name.as_deref().map(DisplayName::parse);
     let display_name = faults.check_optional("/display_name", display_name).unwrap_or_default();
@@ -170,7 +163,7 @@ pub(super) async fn login(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Login>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let mut faults = Faults::default();
     let device = body.device_name.as_deref().map(device_name);
     let device = faults.check_optional("/device_name", device).flatten();
@@ -211,7 +204,7 @@ pub(super) async fn refresh(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Refresh>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let (child, child_hash) = refresh::issue().map_err(ApiError::internal)?;
     let refreshed = state.store.refresh(refresh::hash(&body.refresh_token), child_hash, &origin).await?;
     let user = User { id: refreshed.user_id, email: refreshed.email, display_name: refreshed.display_name };
@@ -262,6 +255,13 @@ pub(super) async fn check_password(
     password: String,
     origin: &Origin,
 ) -> Result<Credentials, ApiError> {
+    let own = state.store.own_credentials(caller).await?;
+    if state.passwords.verify(presented(password), Some(own.password_hash.clone())).await? {
+        return Ok(own);
+    }
+    state.store.login_failed(Some(caller.user_id), origin).await?;
+    Err(ApiError::credentials_invalid())
+}
 
 #[cfg(test)]
 mod tests {
@@ -272,11 +272,4 @@ mod tests {
         assert_eq!(outdated(StoreError::PreconditionFailed).code().as_str(), "credentials_invalid");
         assert_eq!(outdated(StoreError::SessionEnded).code().as_str(), "token_invalid");
     }
-}
-    let own = state.store.own_credentials(caller).await?;
-    if state.passwords.verify(presented(password), Some(own.password_hash.clone())).await? {
-        return Ok(own);
-    }
-    state.store.login_failed(Some(caller.user_id), origin).await?;
-    Err(ApiError::credentials_invalid())
 }
