@@ -13,7 +13,8 @@ use crate::{
     auth::{Caller, access_token::TokenError, refresh},
     domain::{
         Faults,
-        account::{DisplayName, Email, NewPassword, TimeZone, device_name, presented},
+        account::{DisplayName, Email, NewPassword, device_name, presented},
+        time_zone::TimeZone,
     },
     extract::{Empty, Json},
     problem::{ApiError, ProblemDocument},

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    domain::account::{Email, TimeZone},
+    domain::{account::Email, time_zone::TimeZone},
     store::{Accounts, Credentials, Event, NewAccount, Origin, Profile, ProfileChange, StoreError},
 };
 

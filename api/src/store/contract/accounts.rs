@@ -14,8 +14,9 @@ use crate::{
         signing_key::StoredKey,
     },
     domain::{
-        account::{DisplayName, Email, TimeZone},
+        account::{DisplayName, Email},
         time,
+        time_zone::TimeZone,
     },
     store::{MOST_SESSIONS, NewAccount, NewSession, Origin, ProfileChange},
 };
