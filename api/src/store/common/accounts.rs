@@ -158,7 +158,7 @@ impl Accounts for Engine {
 
     async fn delete_account(&self, caller: &Caller, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        changes::lock_user(&mut transaction, caller.user_id).await?;
+        changes::lock_user_and_members(&mut transaction, caller.user_id).await?;
         access::active(&mut transaction, caller).await?;
         let lost: Vec<(Uuid, Uuid)> =
             sqlx::query_as(OTHERS_LOSE).bind(caller.user_id).fetch_all(&mut *transaction).await?;

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, LOCK_MEMBERS, LOCK_USER};
+use super::{Connection, LOCK_MEMBERS, LOCK_USER, LOCK_USER_AND_MEMBERS};
 use crate::store::StoreError;
 
 /// What a change is about.
@@ -50,6 +50,12 @@ impl Op {
 /// Locks one user: for writes that concern nobody else.
 pub(super) async fn lock_user(connection: &mut Connection, user: Uuid) -> Result<(), StoreError> {
     sqlx::query(LOCK_USER).bind(user).execute(connection).await?;
+    Ok(())
+}
+
+/// Locks one user and all members of the lists that the user owns: for the end of an account.
+pub(super) async fn lock_user_and_members(connection: &mut Connection, user: Uuid) -> Result<(), StoreError> {
+    sqlx::query(LOCK_USER_AND_MEMBERS).bind(user).execute(connection).await?;
     Ok(())
 }
 
