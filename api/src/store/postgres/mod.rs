@@ -9,6 +9,8 @@ macro_rules! words {
     };
 }
 
+// The files of `common/` are written once and compiled into both engines: their `super` is this module, which gives them
+// `Connection`, `Row`, the `LOCK_` statements, `page_text` and `words!`.
 #[path = "../common/access.rs"]
 mod access;
 #[path = "../common/accounts.rs"]
