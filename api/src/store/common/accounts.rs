@@ -114,6 +114,9 @@ impl Accounts for Engine {
         change: &ProfileChange,
         origin: &Origin,
     ) -> Result<Profile, StoreError> {
+        if let ProfileChange { display_name: None, time_zone: None } = change {
+            return self.profile(caller).await;
+        }
         let mut transaction = self.begin().await?;
         changes::lock_user(&mut transaction, caller.user_id).await?;
         access::active(&mut transaction, caller).await?;
