@@ -71,17 +71,20 @@ pub enum Closed {
     ConnectionsExceeded,
     /// The request named a host that is not served, and the configuration says to drop those.
     HostDropped,
+    /// The client took nothing of its answer for too long.
+    WriteTimeout,
 }
 
 impl Closed {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::ConnectionsExceeded,
         Self::HostDropped,
+        Self::WriteTimeout,
     ];
 
     /// The code as logs and metric labels show it.
@@ -93,6 +96,7 @@ impl Closed {
             Self::IdleTimeout => "idle_timeout",
             Self::ConnectionsExceeded => "connections_exceeded",
             Self::HostDropped => "host_dropped",
+            Self::WriteTimeout => "write_timeout",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A TLS listener in front of the proxy, and an origin that says what it is told to.
+//! A TLS listener in front of the proxy, and a client that sends what it is told to.
 
 use std::{
     net::SocketAddr,
@@ -35,83 +35,11 @@ use todo_shared::{cli::ConfigArgs, config::Variables};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::{Mutex, watch},
+    sync::watch,
     task::JoinSet,
 };
 
-/// What an origin says to every request.
-#[derive(Clone)]
-enum Says {
-    All(String),
-    Dribble,
-    Nothing,
-}
-
-/// An origin that keeps the heads it receives.
-pub(crate) struct Origin {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Origin {
-    /// Answers every request with these octets, then closes.
-    pub(crate) async fn answering(answer: &str) -> Self {
-        Self::start(Says::All(answer.to_owned())).await
-    }
-
-    /// Answers with a head and then one octet every tenth of a second, for ever.
-    pub(crate) async fn dribbling() -> Self {
-        Self::start(Says::Dribble).await
-    }
-
-    /// Never answers.
-    pub(crate) async fn silent() -> Self {
-        Self::start(Says::Nothing).await
-    }
-
-    async fn start(says: Says) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
-        let address = listener.local_addr().expect("address");
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = JoinSet::new();
-        let kept = Arc::clone(&heads);
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (mut stream, _) = listener.accept().await.expect("connection");
-                let (kept, says) = (Arc::clone(&kept), says.clone());
-                connections.spawn(async move {
-                    let mut octets = Vec::new();
-                    while !octets.windows(4).any(|end| end == b"\r\n\r\n") {
-                        if stream.read_buf(&mut octets).await.unwrap_or(0) == 0 {
-                            return;
-                        }
-                    }
-                    kept.lock().await.push(String::from_utf8_lossy(&octets).into_owned());
-                    match says {
-                        Says::All(answer) => drop(stream.write_all(answer.as_bytes()).await),
-                        Says::Nothing => std::future::pending().await,
-                        Says::Dribble => {
-                            let mut ticks = tokio::time::interval(Duration::from_millis(100));
-                            let mut piece = &b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"[..];
-                            while stream.write_all(piece).await.is_ok() {
-                                ticks.tick().await;
-                                piece = b"a";
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, heads, _tasks: tasks }
-    }
-
-    /// The heads so far.
-    pub(crate) async fn heads(&self) -> Vec<String> {
-        self.heads.lock().await.clone()
-    }
-}
+use crate::origin::Origin;
 
 /// A file with one route for everything, with this key changed.
 pub(crate) fn route(changed: &str) -> String {
@@ -150,7 +78,7 @@ impl Gateway {
         let text = format!(
             "tls.directory = \"{}\"\nupstreams.api.addresses = [\"{}\"]\n{text}",
             authority.display(),
-            origin.address
+            origin.address()
         );
         let config = load(&folder, &text);
         let log = folder.path().join("access.log");
@@ -190,17 +118,66 @@ impl Gateway {
         self.shared.drain();
     }
 
-    /// The octets that come back for these, until the gateway closes.
-    pub(crate) async fn octets(&self, request: &str) -> Vec<u8> {
+    async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.expect("connected");
         let name = ServerName::try_from("localhost").expect("name");
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.client));
-        let mut stream = connector.connect(name, stream).await.expect("handshake");
+        connector.connect(name, stream).await.expect("handshake")
+    }
+
+    /// The octets that come back for these, until the gateway closes.
+    pub(crate) async fn octets(&self, request: &str) -> Vec<u8> {
+        let mut stream = self.connect().await;
         // The gateway may answer and close before it has read everything.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut octets = Vec::new();
         let _ = stream.read_to_end(&mut octets).await;
         octets
+    }
+
+    /// What comes back for a request whose body trickles in, an octet every tenth of a second.
+    pub(crate) async fn trickle(&self, head: &str) -> Answer {
+        let (mut from, mut to) = tokio::io::split(self.connect().await);
+        to.write_all(head.as_bytes()).await.expect("sent");
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let trickling = async {
+            while to.write_all(b"a").await.is_ok() {
+                ticks.tick().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut octets = Vec::new();
+        tokio::select! {
+            read = from.read_to_end(&mut octets) => drop(read),
+            () = trickling => {}
+        }
+        Answer::parse(&octets)
+    }
+
+    /// Sends a request and reads nothing, until the gateway closes for this reason.
+    pub(crate) async fn unread(&self, request: &str, reason: &str) {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let closed = self.shared.metrics.connections_closed.with_label_values(&[reason]);
+        let wait = async {
+            while closed.get() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("closed in time");
+    }
+
+    /// Sends this request until the gateway stops reading, reads no answer, and leaves.
+    pub(crate) async fn flood(&self, request: &str) {
+        let mut stream = self.connect().await;
+        let requests = request.repeat(100);
+        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(requests.as_bytes())).await
+        {
+        }
+        drop(stream);
+        while self.shared.open_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// One request on a connection of its own, and its answer.

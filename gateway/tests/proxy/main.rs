@@ -9,11 +9,14 @@
 )]
 
 mod harness;
+mod messages;
+mod origin;
 
 use std::time::Duration;
 
-use harness::{Gateway, Origin};
+use harness::Gateway;
 use http::StatusCode;
+use origin::Origin;
 
 /// The problem code of an answer.
 fn code(answer: &harness::Answer) -> String {
@@ -164,6 +167,34 @@ async fn an_answer_that_dribbles_is_cut_at_the_end_of_its_time() {
 }
 
 #[tokio::test]
+async fn a_body_that_trickles_does_not_stretch_the_routes_time() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    let head = format!("{}Content-Length: 100000\r\n\r\n", GET.replace("GET", "POST"));
+    let answer = tokio::time::timeout(Duration::from_secs(10), gateway.trickle(&head)).await.expect("in time");
+    assert_eq!((answer.status.as_u16(), code(&answer).as_str()), (408, "request_timeout"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+    let length = 64 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
+    let origin = Origin::answering(&answer).await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    gateway.unread(&format!("{GET}\r\n"), "write_timeout").await;
+    assert_eq!(gateway.access_log()[0]["reason"], "write_timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_refusal_is_no_fault_of_ours() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, "").await;
+    gateway.flood(&format!("{}\r\n", GET.replace("/v1/x", "/nothing"))).await;
+    let lines = gateway.access_log();
+    assert!(lines.len() > 100 && lines.iter().all(|line| line["reason"] == "not_found"), "{:?}", lines.last());
+}
+
+#[tokio::test]
 async fn the_code_of_the_apis_problem_is_in_the_log() {
     let body = r#"{"code":"token_missing"}"#;
     let answer = format!(
@@ -210,6 +241,9 @@ async fn over_http2_the_same_holds() {
         assert_eq!(code(&answer), expected, "{method} {uri}");
         assert!(answer.headers.contains_key("content-security-policy"), "{expected}");
     }
+    let mut twice = request("POST", "https://localhost/v1/x", 2);
+    twice.headers_mut().append("content-length", http::HeaderValue::from_static("2"));
+    assert_eq!(code(&gateway.ask_http2(twice).await), "request_malformed");
     let mut many = request("GET", "https://localhost/v1/x", 0);
     for number in 0..101 {
         many.headers_mut().insert(
