@@ -198,7 +198,15 @@ fn field_error(path: &serde_path_to_error::Path, message: &str, root: &str, sepa
             message.rsplit_once(", expected ").map(|(_, rest)| rest.split(" at line ").next().unwrap_or(rest));
         (
             "invalid",
-            expected.map_or(Cow::Borrowed("The value is not valid."), |what| format!("Expected {what}.").into()),
+            expected.map_or(Cow::Borrowed("The value is not valid."), |what| {
+                // serde speaks of Rust; the client sent JSON.
+                let what = match what {
+                    "a sequence" => "an array",
+                    _ if what.starts_with("struct ") => "an object",
+                    _ => what,
+                };
+                format!("Expected {what}.").into()
+            }),
         )
     };
     let escaped = names.iter().map(|name| name.replace('~', "~0").replace('/', "~1"));

@@ -196,7 +196,6 @@ impl IntoResponse for ApiError {
         if let Some(wait) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, wait.as_secs().into());
         }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response.extensions_mut().insert(self);
         response
     }

@@ -33,8 +33,7 @@ pub struct AccessTokens {
     metrics: TokenMetrics,
 }
 
-/// A token that was issued.
-#[derive(Debug, Clone)]
+/// A token that was issued. Without `Debug`, because it is a secret.
 pub struct Issued {
     /// For the `Authorization` header.
     pub token: String,

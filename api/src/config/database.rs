@@ -27,7 +27,8 @@ pub(super) fn read(section: &Section<'_>, environment: Environment) -> Option<Da
     if max_connections == Some(0) {
         section.complain("max_connections", "a process without connections can do nothing", None);
     }
-    if statement_timeout == Some(Duration::ZERO) {
+    // PostgreSQL counts milliseconds, and 0 of them mean no limit.
+    if statement_timeout.is_some_and(|timeout| timeout < Duration::from_millis(1)) {
         section.complain("statement_timeout", "leaves no time for a statement", None);
     }
     if migrate_at_start == Some(true) && environment != Environment::Development {

@@ -145,6 +145,7 @@ mod tests {
             ("TODO_API__SERVER__REQUEST_TIMEOUT", "0s"),
             ("TODO_API__DATABASE__MAX_CONNECTIONS", "0"),
             ("TODO_API__DATABASE__STATEMENT_TIMEOUT", "0s"),
+            ("TODO_API__DATABASE__STATEMENT_TIMEOUT", "999us"),
             ("TODO_API__AUTH__PASSWORD_PARALLELISM", "0"),
             ("TODO_API__AUTH__AUDIENCE", ""),
             (URL, "mysql://x"),

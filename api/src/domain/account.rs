@@ -1,4 +1,4 @@
-//! What an account consists of: address, display name, time zone, and the rules for a new password.
+//! What an account consists of: address, display name, and the rules for a new password.
 
 use std::fmt;
 
@@ -81,26 +81,6 @@ impl DisplayName {
 /// A device's name in the list of sessions: the rules of a display name, and not empty.
 pub fn device_name(text: &str) -> Result<Option<String>, Fault> {
     DisplayName::parse(text).map(|name| Some(name.0).filter(|name| !name.is_empty()))
-}
-
-/// The name of a time zone in the IANA database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimeZone(chrono_tz::Tz);
-
-impl TimeZone {
-    /// What an account has until it says otherwise.
-    pub const UTC: Self = Self(chrono_tz::Tz::UTC);
-
-    /// Reads a name.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        let unknown = |_| Fault::new("unknown", "There is no such time zone in the IANA database.");
-        text.parse().map(Self).map_err(unknown)
-    }
-
-    /// The name.
-    pub fn as_str(self) -> &'static str {
-        self.0.name()
-    }
 }
 
 /// A password that may be set (ASVS 5.0, 6.2): long, without rules of composition, and not one that is guessed first.
@@ -231,8 +211,6 @@ mod tests {
         assert!(DisplayName::parse(&"🦷".repeat(200)).is_ok());
         assert_eq!(DisplayName::parse(&"🦷".repeat(201)).expect_err("long").code, "too_long");
         assert_eq!(DisplayName::parse("a\nb").expect_err("two lines").code, "invalid");
-        assert_eq!(TimeZone::parse("Europe/Berlin").expect("known").as_str(), "Europe/Berlin");
-        assert_eq!(TimeZone::parse("Mars/Olympus").expect_err("unknown").code, "unknown");
         assert_eq!(device_name(" "), Ok(None));
     }
 
@@ -283,7 +261,7 @@ mod tests {
             if let Ok(email) = Email::parse(&text) {
                 prop_assert_eq!(Email::parse(email.as_str()).map(|again| again.as_str().to_owned()), Ok(email.as_str().to_owned()));
             }
-            let _ = (password(&text), DisplayName::parse(&text), TimeZone::parse(&text));
+            let _ = (password(&text), DisplayName::parse(&text));
         }
     }
 }

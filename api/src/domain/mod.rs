@@ -11,6 +11,7 @@ pub mod position;
 pub mod recurrence;
 pub mod text;
 pub mod time;
+pub mod time_zone;
 pub mod todo;
 pub mod words;
 

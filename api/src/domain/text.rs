@@ -119,27 +119,6 @@ impl Color {
     }
 }
 
-/// The IANA time zone that a due date was meant in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DueZone(chrono_tz::Tz);
-
-impl DueZone {
-    /// Reads an IANA name, in its own spelling.
-    pub fn parse(text: &str) -> Result<Self, Fault> {
-        text.parse().map(Self).map_err(|_| Fault::new("invalid", "Expected an IANA time zone like Europe/Berlin."))
-    }
-
-    /// The IANA name.
-    pub fn as_str(self) -> &'static str {
-        self.0.name()
-    }
-
-    /// The zone, for reckoning.
-    pub fn zone(self) -> chrono_tz::Tz {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,7 +160,5 @@ mod tests {
         for text in ["1e90ff", "#1e90f", "#1e90fg", "#1e90ffé", ""] {
             assert!(Color::parse(text).is_err(), "{text}");
         }
-        assert!(DueZone::parse("Europe/Berlin").is_ok());
-        assert!(DueZone::parse("Mars/Olympus").is_err());
     }
 }

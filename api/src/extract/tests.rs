@@ -29,6 +29,8 @@ fn a_wrong_member_is_named_and_what_was_sent_is_not_repeated() {
         (r#"{"name": "a", "tags": ["x", ["SECRET"]]}"#, "/tags/1", "invalid", "Expected a string."),
         (r#"{"name": "a", "a/b~c": 1}"#, "/a~1b~0c", "unknown", "There is no such member."),
         (r#"["a", 1, []]"#, "", "invalid", "Expected an object."),
+        ("null", "", "invalid", "Expected an object."),
+        (r#"{"name": "a", "tags": 7}"#, "/tags", "invalid", "Expected an array."),
     ];
     for (body, pointer, code, detail) in table {
         let (problem, errors) = refused(json::<Sample>(body.as_bytes()));

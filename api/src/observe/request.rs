@@ -19,7 +19,7 @@ use todo_shared::{
 };
 use tokio::time::timeout;
 
-use crate::{problem::ApiError, state::AppState};
+use crate::{problem::ApiError, routes::path, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static(request_id::HEADER);
 
@@ -45,16 +45,19 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     if let Some(code) = code {
         state.metrics.refused(code.as_str());
     }
-    tracing::info!(
-        request_id = id.as_str(),
-        method,
-        route,
-        status = status.as_u16(),
-        code = code.map(Code::as_str),
-        microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        "answered"
-    );
+    let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    let (request_id, code) = (id.as_str(), code.map(Code::as_str));
+    if is_routine(route, status) {
+        tracing::debug!(request_id, method, route, status = status.as_u16(), code, microseconds, "answered");
+    } else {
+        tracing::info!(request_id, method, route, status = status.as_u16(), code, microseconds, "answered");
+    }
     response
+}
+
+/// Whether it is a check that found nothing wrong; several gateways make one every few seconds.
+fn is_routine(route: &str, status: StatusCode) -> bool {
+    matches!(route, path::HEALTH | path::LIVEZ | path::READYZ) && status.is_success()
 }
 
 fn taken_or_fresh(headers: &HeaderMap) -> RequestId {
@@ -83,10 +86,13 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 /// Writes the id into the answer and, for a refusal, the document. The code of the refusal.
+///
+/// An answer that says nothing about caches is not to be kept: the account, tokens, a refusal, the state of the process.
 fn finish(response: &mut Response, id: &RequestId) -> Option<Code> {
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     // What the router refuses by itself is a status without a document.
     let error = response.extensions_mut().remove::<ApiError>().or_else(|| match response.status() {
         StatusCode::NOT_FOUND => Some(ApiError::not_found()),
@@ -140,10 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_passes_unchanged_but_for_the_id() {
+    fn an_answer_passes_unchanged_but_for_the_id_and_caches() {
         let mut response = (StatusCode::OK, "fine").into_response();
         assert_eq!(finish(&mut response, &RequestId::fresh()), None);
         assert!(response.headers().contains_key(REQUEST_ID));
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        let mut response = ([(header::CACHE_CONTROL, "max-age=9")], "fine").into_response();
+        finish(&mut response, &RequestId::fresh());
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "max-age=9");
+    }
+
+    #[test]
+    fn only_a_check_that_found_nothing_is_routine() {
+        assert!(is_routine(path::READYZ, StatusCode::OK));
+        assert!(!is_routine(path::READYZ, StatusCode::SERVICE_UNAVAILABLE));
+        assert!(!is_routine(path::ME, StatusCode::OK));
     }
 
     #[test]

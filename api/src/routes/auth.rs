@@ -1,13 +1,8 @@
 //! Registering, signing in, staying signed in, signing out.
 //!
-//! An unknown address and a wrong password are answered by the same code, body and work. Answers that hold tokens are
-//! `no-store`.
+//! An unknown address and a wrong password are answered by the same code, body and work.
 
-use axum::{
-    Json as Answer,
-    extract::State,
-    http::{HeaderName, StatusCode, header},
-};
+use axum::{Json as Answer, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -18,7 +13,8 @@ use crate::{
     auth::{Caller, access_token::TokenError, refresh},
     domain::{
         Faults,
-        account::{DisplayName, Email, NewPassword, TimeZone, device_name, presented},
+        account::{DisplayName, Email, NewPassword, device_name, presented},
+        time_zone::TimeZone,
     },
     extract::{Empty, Json},
     problem::{ApiError, ProblemDocument},
@@ -86,8 +82,6 @@ struct User {
     display_name: String,
 }
 
-type NoStore<T> = ([(HeaderName, &'static str); 1], Answer<T>);
-
 /// Ids, times and the refresh token of a session that is about to begin.
 struct Beginning {
     session: NewSession,
@@ -116,7 +110,7 @@ fn tokens(
     (session_id, session_expires_at): (Uuid, DateTime<Utc>),
     refresh_token: &SecretString,
     now: DateTime<Utc>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let issued = state.tokens.issue(user.id, session_id, session_expires_at, now).map_err(|error| match error {
         TokenError::NoKeys => ApiError::database_unavailable(error),
         _ => ApiError::internal(error),
@@ -128,7 +122,7 @@ fn tokens(
         refresh_token: refresh_token.expose_secret().to_owned(),
         user,
     };
-    Ok(([(header::CACHE_CONTROL, "no-store")], Answer(tokens)))
+    Ok(Answer(tokens))
 }
 
 /// Make an account and sign in.
@@ -140,7 +134,7 @@ pub(super) async fn register(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Registration>,
-) -> Result<(StatusCode, NoStore<Tokens>), ApiError> {
+) -> Result<(StatusCode, Answer<Tokens>), ApiError> {
     let mut faults = Faults::default();
     let display_name = body.display_name.as_deref().map(DisplayName::parse);
     let display_name = faults.check_optional("/display_name", display_name).unwrap_or_default();
@@ -170,7 +164,7 @@ pub(super) async fn login(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Login>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let mut faults = Faults::default();
     let device = body.device_name.as_deref().map(device_name);
     let device = faults.check_optional("/device_name", device).flatten();
@@ -190,10 +184,15 @@ pub(super) async fn login(
     let Beginning { session, refresh_token } = Beginning::new(known.user_id, device, origin.at)?;
     let user = User { id: known.user_id, email: known.email.clone(), display_name: known.display_name.clone() };
     let answer = tokens(&state, user, (session.id, session.expires_at), &refresh_token, origin.at)?;
-    match state.store.sign_in(&session, &known.password_hash, &origin).await {
-        // The password was changed, or the account deleted, while we looked.
-        Err(StoreError::PreconditionFailed) => Err(ApiError::credentials_invalid()),
-        outcome => Ok(outcome.map(|()| answer)?),
+    state.store.sign_in(&session, &known.password_hash, &origin).await.map_err(outdated)?;
+    Ok(answer)
+}
+
+/// The password was right when it was looked at; it may have been changed, or the account deleted, since.
+fn outdated(error: StoreError) -> ApiError {
+    match error {
+        StoreError::PreconditionFailed => ApiError::credentials_invalid(),
+        error => error.into(),
     }
 }
 
@@ -206,7 +205,7 @@ pub(super) async fn refresh(
     State(state): State<AppState>,
     origin: Origin,
     Json(body): Json<Refresh>,
-) -> Result<NoStore<Tokens>, ApiError> {
+) -> Result<Answer<Tokens>, ApiError> {
     let (child, child_hash) = refresh::issue().map_err(ApiError::internal)?;
     let refreshed = state.store.refresh(refresh::hash(&body.refresh_token), child_hash, &origin).await?;
     let user = User { id: refreshed.user_id, email: refreshed.email, display_name: refreshed.display_name };
@@ -246,7 +245,7 @@ pub(super) async fn password(
     let new = faults.check("/new_password", NewPassword::parse(&body.new_password, email.as_ref(), &name));
     let new = faults.finish(new)?;
     let new_hash = state.passwords.hash(new.into_secret()).await?;
-    state.store.change_password(&caller, &own.password_hash, &new_hash, &origin).await?;
+    state.store.change_password(&caller, &own.password_hash, &new_hash, &origin).await.map_err(outdated)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -263,4 +262,15 @@ pub(super) async fn check_password(
     }
     state.store.login_failed(Some(caller.user_id), origin).await?;
     Err(ApiError::credentials_invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_was_changed_meanwhile_is_a_wrong_one() {
+        assert_eq!(outdated(StoreError::PreconditionFailed).code().as_str(), "credentials_invalid");
+        assert_eq!(outdated(StoreError::SessionEnded).code().as_str(), "token_invalid");
+    }
 }

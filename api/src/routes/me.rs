@@ -10,12 +10,7 @@ use uuid::Uuid;
 use super::auth::check_password;
 use crate::{
     auth::Caller,
-    domain::{
-        Faults,
-        account::{DisplayName, TimeZone},
-        patch::Patch,
-        time,
-    },
+    domain::{Faults, account::DisplayName, patch::Patch, time, time_zone::TimeZone},
     extract::{Json, MergePatch},
     problem::{ApiError, ProblemDocument},
     routes::path,

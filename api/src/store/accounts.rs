@@ -6,11 +6,13 @@ use uuid::Uuid;
 use super::{NewSession, Origin, StoreError};
 use crate::{
     auth::Caller,
-    domain::account::{DisplayName, Email, TimeZone},
+    domain::{
+        account::{DisplayName, Email},
+        time_zone::TimeZone,
+    },
 };
 
-/// An account to be made, with its first session.
-#[derive(Debug)]
+/// An account to be made, with its first session. Without `Debug`, because it holds a password's hash.
 pub struct NewAccount {
     /// The address, which must be free.
     pub email: Email,

@@ -2,8 +2,8 @@
 //!
 //! Pingora answers a head that it cannot read by itself, without a log line, a metric or our headers, and what it can
 //! read it normalises before any filter sees it. So every head is checked here first, and this check is stricter than
-//! Pingora in every respect: whatever passes is taken there, and read as the same target, fields and framing,
-//! which a property test holds. Section numbers are RFC 9112 unless another RFC is named.
+//! Pingora in every respect: whatever passes is taken there, and read as the same target, fields and framing, which a
+//! property test holds. Section numbers are RFC 9112 unless another RFC is named.
 
 use memchr::memchr;
 use todo_shared::problem::Code;

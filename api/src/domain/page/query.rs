@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -46,20 +47,28 @@ pub struct Sort {
     pub descending: bool,
 }
 
+impl SortKey {
+    const ALL: [Self; 5] = [Self::Position, Self::DueAt, Self::CreatedAt, Self::UpdatedAt, Self::Priority];
+
+    /// The name, as the contract has it.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Position => "position",
+            Self::DueAt => "due_at",
+            Self::CreatedAt => "created_at",
+            Self::UpdatedAt => "updated_at",
+            Self::Priority => "priority",
+        }
+    }
+}
+
 impl Sort {
     fn parse(text: &str) -> Result<Self, Fault> {
         let (descending, name) = text.strip_prefix('-').map_or((false, text), |name| (true, name));
-        let key = match name {
-            "position" => SortKey::Position,
-            "due_at" => SortKey::DueAt,
-            "created_at" => SortKey::CreatedAt,
-            "updated_at" => SortKey::UpdatedAt,
-            "priority" => SortKey::Priority,
-            _ => {
-                let detail = "Expected position, due_at, created_at, updated_at or priority, with - for descending.";
-                return Err(Fault::new("invalid", detail));
-            }
-        };
+        let key = SortKey::ALL.into_iter().find(|key| key.as_str() == name).ok_or_else(|| {
+            let detail = "Expected position, due_at, created_at, updated_at or priority, with - for descending.";
+            Fault::new("invalid", detail)
+        })?;
         Ok(Self { key, descending })
     }
 }
@@ -172,13 +181,27 @@ fn parse_words(text: &str) -> Result<Vec<String>, Fault> {
 
 impl TodoQuery {
     fn bind(&self, caller: Uuid) -> Fingerprint {
-        let filter = (self.list, self.status, &self.tags, self.priority, self.due_before, self.due_after);
-        Fingerprint::of(&(caller, filter, &self.words, self.trashed, self.sort))
+        let micros = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_micros());
+        Fingerprint::of(&json!([
+            "todos",
+            caller,
+            self.list,
+            self.status.map(Status::as_str),
+            self.priority.map(Priority::rank),
+            micros(self.due_before),
+            micros(self.due_after),
+            self.tags,
+            self.words,
+            self.trashed,
+            self.sort.key.as_str(),
+            self.sort.descending,
+        ]))
     }
 
     /// Names the page that is asked for: filter, order, size and start.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&(self.binding, self.limit, &self.after))
+        let after = self.after.as_ref().map(|after| self.cursor(after));
+        Fingerprint::of(&json!([self.binding.to_hex(), self.limit, after]))
     }
 }
 
@@ -217,19 +240,17 @@ impl ListParams {
 
 impl ListQuery {
     pub(super) fn binding(&self) -> Fingerprint {
-        Fingerprint::of(&("lists", self.caller))
+        Fingerprint::of(&json!(["lists", self.caller]))
     }
 
     /// Names the page that is asked for.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(&("lists", self.caller, self.limit, self.after))
+        Fingerprint::of(&json!([self.binding().to_hex(), self.limit, self.after]))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

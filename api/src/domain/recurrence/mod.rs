@@ -15,7 +15,7 @@ use rrule::{Frequency, NWeekday, RRule, Unvalidated};
 use self::grammar::{
     code, invalid, join, list, read_count, read_day, read_frequency, read_interval, read_month_day, read_until,
 };
-use super::{Fault, text::DueZone};
+use super::{Fault, time_zone::TimeZone};
 
 /// The longest text that is read, in octets.
 const LONGEST: usize = 300;
@@ -91,13 +91,13 @@ impl Recurrence {
     }
 
     /// The date after `due`, and the rule from there on. `None` when `due` was the last.
-    pub fn next(&self, due: DateTime<Utc>, zone: Option<DueZone>) -> Option<(DateTime<Utc>, Self)> {
+    pub fn next(&self, due: DateTime<Utc>, zone: Option<TimeZone>) -> Option<(DateTime<Utc>, Self)> {
         let end = match self.end {
             End::Count(0 | 1) => return None,
             End::Count(left) => End::Count(left - 1),
             end => end,
         };
-        let zone = zone.map_or(chrono_tz::UTC, DueZone::zone);
+        let zone = zone.map_or(chrono_tz::UTC, TimeZone::zone);
         let start = due.with_timezone(&rrule::Tz::Tz(zone));
         let horizon = start.checked_add_days(HORIZON)?;
         let dates = self.rule().build(start).ok()?.before(horizon).all(2).dates;
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn next(text: &str, due: &str, zone: &str) -> Option<(String, String)> {
-        let zone = DueZone::parse(zone).expect("a zone");
+        let zone = TimeZone::parse(zone).expect("a zone");
         rule(text).next(time(due), Some(zone)).map(|(next, rule)| (next.to_rfc3339(), rule.to_string()))
     }
 

@@ -11,8 +11,9 @@ use crate::{
         Fault, Faults,
         position::{Place, Position},
         recurrence::Recurrence,
-        text::{DueZone, Notes, Tag, Title, parse_tags},
+        text::{Notes, Tag, Title, parse_tags},
         time,
+        time_zone::TimeZone,
     },
     problem::ApiError,
 };
@@ -75,7 +76,7 @@ pub struct NewTodo {
     pub(crate) notes: Notes,
     pub(crate) priority: Priority,
     pub(crate) due_at: Option<DateTime<Utc>>,
-    pub(crate) due_zone: Option<DueZone>,
+    pub(crate) due_zone: Option<TimeZone>,
     pub(crate) tags: Vec<Tag>,
     pub(crate) recurrence: Option<Recurrence>,
     pub(crate) place: Option<Place>,
@@ -113,7 +114,7 @@ impl CreateTodo {
         let notes = faults.check("/notes", Notes::parse(self.notes.as_deref().unwrap_or_default()));
         let priority = faults.check_optional("/priority", self.priority.as_deref().map(Priority::parse));
         let due_at = faults.check_optional("/due_at", self.due_at.as_deref().map(time::parse));
-        let due_zone = faults.check_optional("/due_zone", self.due_zone.as_deref().map(DueZone::parse));
+        let due_zone = faults.check_optional("/due_zone", self.due_zone.as_deref().map(TimeZone::parse));
         let tags = check_tags(&mut faults, self.tags.as_deref().unwrap_or_default());
         let recurrence = faults.check_optional("/recurrence", self.recurrence.as_deref().map(Recurrence::parse));
         if recurrence.is_some() && self.due_at.is_none() {

@@ -12,13 +12,7 @@ pub use create::{CreateTodo, NewTodo, PlaceBody};
 pub(crate) use create::{RECURRENCE_CODE, RECURRENCE_DETAIL};
 pub use patch::{PatchTodo, TodoPatch};
 
-use super::{
-    Fault,
-    position::Position,
-    recurrence::Recurrence,
-    text::{DueZone, Tag},
-    time,
-};
+use super::{Fault, position::Position, recurrence::Recurrence, text::Tag, time, time_zone::TimeZone};
 
 /// Whether a todo is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -144,7 +138,7 @@ impl Todo {
     /// The todo that follows when this one, which recurs, is completed.
     pub(crate) fn successor(&self, id: Uuid, now: DateTime<Utc>) -> Option<Self> {
         let rule = Recurrence::parse(self.recurrence.as_deref()?).ok()?;
-        let zone = self.due_zone.as_deref().and_then(|name| DueZone::parse(name).ok());
+        let zone = self.due_zone.as_deref().and_then(|name| TimeZone::parse(name).ok());
         let (due_at, rule) = rule.next(self.due_at?, zone)?;
         Some(Self {
             id,

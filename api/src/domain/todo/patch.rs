@@ -15,8 +15,9 @@ use crate::{
         patch::Patch,
         position::Place,
         recurrence::Recurrence,
-        text::{DueZone, Notes, Tag, Title},
+        text::{Notes, Tag, Title},
         time,
+        time_zone::TimeZone,
     },
     problem::ApiError,
 };
@@ -75,7 +76,7 @@ pub struct TodoPatch {
     pub(crate) status: Option<Status>,
     pub(crate) priority: Option<Priority>,
     pub(crate) due_at: Patch<DateTime<Utc>>,
-    pub(crate) due_zone: Patch<DueZone>,
+    pub(crate) due_zone: Patch<TimeZone>,
     pub(crate) tags: Option<Vec<Tag>>,
     pub(crate) recurrence: Patch<Recurrence>,
     pub(crate) list_id: Option<Uuid>,
@@ -95,7 +96,7 @@ impl PatchTodo {
                 .clear_is(Priority::None)
                 .required(faults, "/priority"),
             due_at: self.due_at.parse(faults, "/due_at", |text| time::parse(&text)),
-            due_zone: self.due_zone.parse(faults, "/due_zone", |text| DueZone::parse(&text)),
+            due_zone: self.due_zone.parse(faults, "/due_zone", |text| TimeZone::parse(&text)),
             tags: self.tags.clear_is(Vec::new()).set().map(|texts| check_tags(faults, texts)),
             recurrence: self.recurrence.parse(faults, "/recurrence", |text| Recurrence::parse(&text)),
             list_id: self.list_id.required(faults, "/list_id"),

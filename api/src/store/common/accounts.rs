@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    domain::account::{Email, TimeZone},
+    domain::{account::Email, time_zone::TimeZone},
     store::{Accounts, Credentials, Event, NewAccount, Origin, Profile, ProfileChange, StoreError},
 };
 
@@ -114,6 +114,9 @@ impl Accounts for Engine {
         change: &ProfileChange,
         origin: &Origin,
     ) -> Result<Profile, StoreError> {
+        if let ProfileChange { display_name: None, time_zone: None } = change {
+            return self.profile(caller).await;
+        }
         let mut transaction = self.begin().await?;
         changes::lock_user(&mut transaction, caller.user_id).await?;
         access::active(&mut transaction, caller).await?;
@@ -158,7 +161,7 @@ impl Accounts for Engine {
 
     async fn delete_account(&self, caller: &Caller, origin: &Origin) -> Result<(), StoreError> {
         let mut transaction = self.begin().await?;
-        changes::lock_user(&mut transaction, caller.user_id).await?;
+        changes::lock_user_and_members(&mut transaction, caller.user_id).await?;
         access::active(&mut transaction, caller).await?;
         let lost: Vec<(Uuid, Uuid)> =
             sqlx::query_as(OTHERS_LOSE).bind(caller.user_id).fetch_all(&mut *transaction).await?;

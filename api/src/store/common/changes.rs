@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Connection, LOCK_MEMBERS, LOCK_USER};
+use super::{Connection, LOCK_MEMBERS, LOCK_USER, LOCK_USER_AND_MEMBERS};
 use crate::store::StoreError;
 
 /// What a change is about.
@@ -53,10 +53,17 @@ pub(super) async fn lock_user(connection: &mut Connection, user: Uuid) -> Result
     Ok(())
 }
 
+/// Locks one user and all members of the lists that the user owns: for the end of an account.
+pub(super) async fn lock_user_and_members(connection: &mut Connection, user: Uuid) -> Result<(), StoreError> {
+    sqlx::query(LOCK_USER_AND_MEMBERS).bind(user).execute(connection).await?;
+    Ok(())
+}
+
 /// How often the members of a list may change while their lock is waited for.
 const LOCK_ROUNDS: u32 = 3;
 
-/// Locks all members of one or two lists, as far as `user` is a member: a stranger locks nobody.
+/// Locks all members of one or two lists, as far as `user` is a member: a stranger locks nobody. [`StoreError::Conflict`]
+/// if they change each time they are looked at.
 pub(super) async fn lock_members(
     connection: &mut Connection,
     user: Uuid,
@@ -69,11 +76,11 @@ pub(super) async fn lock_members(
         let members: Vec<Uuid> =
             sqlx::query_scalar(LOCK_MEMBERS).bind(one).bind(other).bind(user).fetch_all(&mut *connection).await?;
         if members == locked {
-            break;
+            return Ok(());
         }
         locked = members;
     }
-    Ok(())
+    Err(StoreError::Conflict("The members of the list are being changed by others; try again."))
 }
 
 const NUMBER_MEMBERS: &str = "UPDATE users SET change_seq = change_seq + $2

@@ -1,4 +1,4 @@
-//! Accounts, sessions, refresh tokens and signing keys; the time of a use case is its `Origin`'s.
+//! Accounts, sessions and refresh tokens; the time of a use case is its `Origin`'s.
 
 use std::sync::Arc;
 
@@ -9,13 +9,12 @@ use super::{Bench, on_both_engines, raw, refusal};
 use crate::{
     auth::{
         Caller,
-        key_ring::KeyRing,
         refresh::{self, TokenHash},
-        signing_key::StoredKey,
     },
     domain::{
-        account::{DisplayName, Email, TimeZone},
+        account::{DisplayName, Email},
         time,
+        time_zone::TimeZone,
     },
     store::{MOST_SESSIONS, NewAccount, NewSession, Origin, ProfileChange},
 };
@@ -28,12 +27,12 @@ on_both_engines!(
     a_token_is_used_once_and_a_copy_ends_the_session,
     a_lost_answer_is_forgiven_within_the_grace,
     two_tabs_may_refresh_at_once,
+    rivals_for_one_token_are_judged_one_after_the_other,
     tokens_and_sessions_expire,
     sessions_are_ended_by_their_user_only,
     the_session_used_longest_ago_makes_room,
     a_new_password_ends_the_other_sessions,
     an_erased_account_leaves_nothing_but_its_trace,
-    of_rivals_one_makes_the_key,
 );
 
 fn at(now: DateTime<Utc>) -> Origin {
@@ -135,7 +134,11 @@ async fn a_profile_is_changed_and_announced(bench: Bench) {
     let profile = bench.store.change_profile(&user.caller, &berlin, &at(user.now)).await.expect("changed");
     assert_eq!((profile.display_name.as_str(), profile.time_zone.as_str()), ("Ada", "Europe/Berlin"));
     assert_eq!(bench.store.profile(&user.caller).await.expect("a profile"), profile);
-    assert_eq!(bench.changes(&user.caller).await.last().expect("told").1, "user");
+    let told = bench.changes(&user.caller).await;
+    assert_eq!(told.last().expect("told").1, "user");
+    let nothing = bench.store.change_profile(&user.caller, &ProfileChange::default(), &at(user.now)).await;
+    assert_eq!(nothing.expect("answers"), profile);
+    assert_eq!(bench.changes(&user.caller).await, told, "nothing has changed");
 }
 
 async fn a_token_is_used_once_and_a_copy_ends_the_session(bench: Bench) {
@@ -177,6 +180,24 @@ async fn two_tabs_may_refresh_at_once(bench: Bench) {
         tab.await.expect("no panic").expect("refreshed");
     }
     bench.store.profile(&user.caller).await.expect("still signed in");
+}
+
+async fn rivals_for_one_token_are_judged_one_after_the_other(bench: Bench) {
+    let user = bench.somebody().await;
+    let rivals: Vec<_> = (0..8)
+        .map(|_| {
+            let (store, token, origin) = (Arc::clone(&bench.store), user.token, at(user.now));
+            tokio::spawn(async move { refusal(store.refresh(token, fresh(), &origin).await) })
+        })
+        .collect();
+    let mut refreshed = 0;
+    for rival in rivals {
+        refreshed += i64::from(rival.await.expect("no panic") == "nothing");
+    }
+    assert_eq!(refreshed, refresh::MOST_CHILDREN);
+    assert_eq!(refusal(bench.store.profile(&user.caller).await), "session ended");
+    let reused = bench.events(user.caller.user_id).await.into_iter().filter(|event| event == "reuse_detected");
+    assert_eq!(reused.count(), 1);
 }
 
 async fn tokens_and_sessions_expire(bench: Bench) {
@@ -258,26 +279,4 @@ async fn an_erased_account_leaves_nothing_but_its_trace(bench: Bench) {
     assert_eq!((told.1.as_str(), told.2, told.3.as_str()), ("list", list, "delete"));
     let (again, _) = session(Uuid::now_v7(), user.now);
     bench.store.register(&account(user.email, again), &at(user.now)).await.expect("the address is free");
-}
-
-async fn of_rivals_one_makes_the_key(bench: Bench) {
-    let ring = KeyRing::development();
-    let now = time::now();
-    let rivals: Vec<_> = (0..6)
-        .map(|_| {
-            let (store, key) = (Arc::clone(&bench.store), StoredKey::generate(&ring, now, now).expect("a key"));
-            tokio::spawn(async move { store.add_signing_key(&key, None, &at(now)).await.expect("answers") })
-        })
-        .collect();
-    let mut added = 0;
-    for rival in rivals {
-        added += usize::from(rival.await.expect("no panic"));
-    }
-    assert_eq!(added, 1);
-    let first = bench.store.signing_keys().await.expect("keys").pop().expect("one");
-    let second = StoredKey::generate(&ring, now, now + TimeDelta::minutes(10)).expect("a key");
-    assert!(!bench.store.add_signing_key(&second, Some("another"), &at(now)).await.expect("answers"));
-    assert!(bench.store.add_signing_key(&second, Some(&first.kid), &at(now)).await.expect("answers"));
-    bench.store.forget_signing_keys(&[first.kid]).await.expect("forgotten");
-    assert_eq!(bench.store.signing_keys().await.expect("keys"), [second]);
 }

@@ -5,11 +5,16 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::json;
 
 use super::{Bench, on_both_engines};
-use crate::{conditional::IfMatch, domain::time, store::StoreError};
+use crate::{
+    conditional::IfMatch,
+    domain::time,
+    store::{Origin, StoreError},
+};
 
 on_both_engines!(
     writers_of_shared_lists_leave_no_gap,
     nothing_lives_in_a_deleted_list,
+    accounts_end_beside_each_other,
     a_write_is_told_to_every_member,
     a_refused_write_tells_nobody
 );
@@ -57,6 +62,28 @@ async fn writers_of_shared_lists_leave_no_gap(bench: Bench) {
     }
     // Create, patch, move (out and in), delete: five for each todo, for everybody.
     assert_eq!(bench.changes(&people[5]).await.len() - before, WRITERS * ROUNDS * 5);
+}
+
+/// Each shares a list with all the others, and all leave at once.
+async fn accounts_end_beside_each_other(bench: Bench) {
+    let bench = Arc::new(bench);
+    let mut people = Vec::new();
+    for _ in 0..WRITERS {
+        people.push(bench.user().await);
+    }
+    for owner in &people {
+        let list = bench.list(owner).await;
+        for member in people.iter().filter(|member| member.user_id != owner.user_id) {
+            bench.join(list, member.user_id, "editor").await;
+        }
+    }
+    let ends = people.into_iter().map(|leaver| {
+        let bench = Arc::clone(&bench);
+        tokio::spawn(async move { bench.store.delete_account(&leaver, &Origin::own()).await.expect("no deadlock") })
+    });
+    for end in ends.collect::<Vec<_>>() {
+        end.await.expect("no panic");
+    }
 }
 
 /// Whoever comes after the deletion of a list, though begun before, finds it gone.

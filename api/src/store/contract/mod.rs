@@ -6,6 +6,7 @@ mod changes;
 mod conditions;
 mod pages;
 mod places;
+mod signing_keys;
 mod strangers;
 mod sweep;
 mod writes;

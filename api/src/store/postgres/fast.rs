@@ -21,7 +21,8 @@ use crate::{
     conditional::IfMatch,
     domain::{
         recurrence::Recurrence,
-        text::{DueZone, Notes, Title},
+        text::{Notes, Title},
+        time_zone::TimeZone,
         todo::{Priority, Status, Todo, TodoPatch},
         words,
     },
@@ -213,7 +214,7 @@ pub(super) async fn patch(
         .bind(!patch.due_at.is_keep())
         .bind(patch.due_at.set())
         .bind(!patch.due_zone.is_keep())
-        .bind(patch.due_zone.set().copied().map(DueZone::as_str))
+        .bind(patch.due_zone.set().copied().map(TimeZone::as_str))
         .bind(!patch.recurrence.is_keep())
         .bind(patch.recurrence.set().map(Recurrence::to_string))
         .fetch_optional(&engine.pool)

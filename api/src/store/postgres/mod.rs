@@ -9,6 +9,8 @@ macro_rules! words {
     };
 }
 
+// The files of `common/` are written once and compiled into both engines: their `super` is this module, which gives them
+// `Connection`, `Row`, the `LOCK_` statements, `page_text` and `words!`.
 #[path = "../common/access.rs"]
 mod access;
 #[path = "../common/accounts.rs"]
@@ -59,6 +61,9 @@ type Row = PgRow;
 /// Keeps rivals that change the signing keys apart until the transaction ends. The number is any that nothing else uses.
 const LOCK_KEYS: &str = "SELECT pg_advisory_xact_lock(7236914021)";
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK_USER_AND_MEMBERS: &str = "SELECT 1 FROM users
+    WHERE id = $1 OR id IN (SELECT m.user_id FROM list_members m JOIN lists l ON l.id = m.list_id WHERE l.owner_id = $1)
+    ORDER BY id FOR NO KEY UPDATE";
 const LOCK_MEMBERS: &str = "SELECT id FROM users
     WHERE id IN (SELECT m.user_id FROM list_members m JOIN list_members c ON c.list_id = m.list_id
                  WHERE m.list_id IN ($1, $2) AND c.user_id = $3)

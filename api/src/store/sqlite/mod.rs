@@ -7,6 +7,8 @@ macro_rules! words {
     };
 }
 
+// The files of `common/` are written once and compiled into both engines: their `super` is this module, which gives them
+// `Connection`, `Row`, the `LOCK_` statements, `page_text` and `words!`.
 #[path = "../common/access.rs"]
 mod access;
 #[path = "../common/accounts.rs"]
@@ -56,6 +58,7 @@ type Row = SqliteRow;
 // The transaction holds the lock of the whole database already.
 const LOCK_KEYS: &str = "SELECT 1";
 const LOCK_USER: &str = "SELECT 1 FROM users WHERE id = $1";
+const LOCK_USER_AND_MEMBERS: &str = LOCK_USER;
 const LOCK_MEMBERS: &str = "SELECT DISTINCT m.user_id FROM list_members m
     JOIN list_members c ON c.list_id = m.list_id WHERE m.list_id IN ($1, $2) AND c.user_id = $3 ORDER BY m.user_id";
 
