@@ -40,6 +40,8 @@ pub struct Context {
     pub request_id: RequestId,
     /// Its place in a trace.
     pub trace: TraceParent,
+    /// Whether that trace began before us: only then is the rest of what came with it ours to pass on.
+    pub trace_is_continued: bool,
     /// Who asks.
     pub client: IpAddr,
     /// The version the client speaks; Pingora's own is rewritten for h2.
@@ -97,6 +99,7 @@ impl Context {
             started: Instant::now(),
             request_id: RequestId::fresh(),
             trace: TraceParent::fresh(),
+            trace_is_continued: false,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             version: Version::HTTP_11,
             tls: None,
@@ -131,6 +134,7 @@ impl Context {
             }
             if let Some(parent) = inbound(trace_context::HEADER).and_then(TraceParent::parse) {
                 self.trace = parent.child();
+                self.trace_is_continued = true;
             }
         }
     }

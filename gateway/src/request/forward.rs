@@ -31,6 +31,8 @@ const OWNED: [&str; 14] = [
     "proxy",
 ];
 
+const TRACE_STATE: &str = "tracestate";
+
 /// Whether a client's field is not passed on. An underscore stands for a hyphen in many an application, so a name with
 /// one could be any of these in disguise.
 fn is_owned(name: &HeaderName) -> bool {
@@ -50,6 +52,10 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
     let owned: Vec<HeaderName> = request.headers.keys().filter(|name| is_owned(name)).cloned().collect();
     for name in owned {
         request.remove_header(&name);
+    }
+    if !context.trace_is_continued {
+        // W3C Trace Context section 3.3: it belongs to a `traceparent` that goes no further.
+        request.remove_header(TRACE_STATE);
     }
     if context.version == Version::HTTP_2 {
         join_cookies(request)?;

@@ -11,7 +11,7 @@ pub mod pattern;
 pub mod route;
 mod target;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderValue, Method, Uri, Version, header};
 use pingora::{http::RequestHeader, proxy::Session};
@@ -72,9 +72,8 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
 
     // What was matched is what is sent: in origin form, in the path's one form, to the host that was trusted.
     let host_is_right = field.is_some_and(|field| field == context.host);
-    let one_form = target.with_path(&path);
-    if one_form != raw || head.uri.authority().is_some() {
-        head.set_uri(one_form.parse::<Uri>().map_err(|_| malformed())?);
+    if matches!(path, Cow::Owned(_)) || named.is_some() {
+        head.set_uri(target.with_path(&path).parse::<Uri>().map_err(|_| malformed())?);
     }
     if !host_is_right {
         head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;

@@ -64,9 +64,9 @@ impl Field {
             Self::ContentTypeOptions => header::X_CONTENT_TYPE_OPTIONS,
             Self::FrameOptions => header::X_FRAME_OPTIONS,
             Self::ReferrerPolicy => header::REFERRER_POLICY,
-            Self::PermissionsPolicy => HeaderName::from_static("permissions-policy"),
-            Self::CrossOriginOpenerPolicy => HeaderName::from_static("cross-origin-opener-policy"),
-            Self::CrossOriginResourcePolicy => HeaderName::from_static("cross-origin-resource-policy"),
+            Self::PermissionsPolicy => const { HeaderName::from_static("permissions-policy") },
+            Self::CrossOriginOpenerPolicy => const { HeaderName::from_static("cross-origin-opener-policy") },
+            Self::CrossOriginResourcePolicy => const { HeaderName::from_static("cross-origin-resource-policy") },
         }
     }
 }

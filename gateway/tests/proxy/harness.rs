@@ -26,12 +26,11 @@ use todo_gateway::{
     observe::{
         access_log::{AccessLog, Output},
         metrics::Metrics,
-        record::Format,
     },
     proxy::Proxy,
     runtime::Shared,
 };
-use todo_shared::{cli::ConfigArgs, config::Variables};
+use todo_shared::{cli::ConfigArgs, config::Variables, telemetry::LogFormat};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -83,7 +82,8 @@ impl Gateway {
         let config = load(&folder, &text);
         let log = folder.path().join("access.log");
         let metrics = Metrics::new().expect("metrics");
-        let access_log = AccessLog::start(Output::File(log.clone()), Format::Json, metrics.access_log_dropped.clone());
+        let access_log =
+            AccessLog::start(Output::File(log.clone()), LogFormat::Json, metrics.access_log_dropped.clone());
         let _ = provider().install_default();
         let sessions = Sessions::new().expect("randomness");
         let tls = Tls::load(&config.tls, &sessions, SystemTime::now()).expect("certificates");

@@ -35,7 +35,7 @@ async fn the_origin_receives_the_gateways_word_and_not_the_clients() {
     let gateway = Gateway::before(&origin, "").await;
     let answer = gateway
         .ask(&format!(
-            "{}X-Forwarded-For: 203.0.113.9\r\nX-User-Id: 1\r\nX_User_Id: 1\r\nX-Request-Id: forged\r\nForwarded: for=1.2.3.4\r\n\
+            "{}X-Forwarded-For: 203.0.113.9\r\nX-User-Id: 1\r\nX_User_Id: 1\r\nX-Request-Id: forged\r\nTracestate: a=b\r\nForwarded: for=1.2.3.4\r\n\
              Connection: x-hop\r\nX-Hop: 1\r\nTE: trailers\r\nAuthorization: Bearer t\r\nVia: 1.1 other\r\n\r\n",
             GET.replace("/v1/x", "/v1/%78?q=%2f")
         ))
@@ -58,7 +58,7 @@ async fn the_origin_receives_the_gateways_word_and_not_the_clients() {
     ] {
         assert!(head.lines().any(|found| found == line), "{line} in\n{head}");
     }
-    for absent in ["203.0.113.9", "x-user-id", "x_user_id", "forged", "forwarded: for", "x-hop", "te: "] {
+    for absent in ["203.0.113.9", "x-user-id", "x_user_id", "forged", "tracestate", "forwarded: for", "x-hop", "te: "] {
         assert!(!head.contains(absent), "{absent} in\n{head}");
     }
     assert_eq!(head.matches("traceparent: 00-").count(), 1);
@@ -69,8 +69,9 @@ async fn a_trusted_proxy_is_believed() {
     let origin = Origin::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
     let gateway = Gateway::before(&origin, "client_address.trusted_proxies = [\"127.0.0.0/8\"]").await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let request =
-        format!("{GET}X-Forwarded-For: 1.1.1.1, 203.0.113.9\r\nX-Request-Id: theirs\r\ntraceparent: {trace}\r\n\r\n");
+    let request = format!(
+        "{GET}X-Forwarded-For: 1.1.1.1, 203.0.113.9\r\nX-Request-Id: theirs\r\ntraceparent: {trace}\r\ntracestate: a=b\r\n\r\n"
+    );
     let answer = gateway.ask(&request).await;
     assert_eq!(
         (answer.status, &answer.headers["x-request-id"]),
@@ -78,6 +79,7 @@ async fn a_trusted_proxy_is_believed() {
     );
     let head = origin.heads().await.remove(0).to_lowercase();
     assert!(head.contains("x-forwarded-for: 203.0.113.9\r\n") && head.contains("x-request-id: theirs\r\n"), "{head}");
+    assert!(head.contains("tracestate: a=b\r\n"), "{head}");
     assert!(
         head.contains("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-") && !head.contains("00f067aa0ba902b7"),
         "{head}"
