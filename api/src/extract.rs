@@ -15,7 +15,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 use todo_shared::problem::{Code, FieldError};
 
-use crate::problem::ApiError;
+use crate::{domain::object::Object, problem::ApiError};
 
 /// How deep arrays and objects may nest in a body. No body of the contract needs more than 4.
 pub const DEEPEST: usize = 32;
@@ -125,12 +125,8 @@ pub fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     if depth(text) > DEEPEST {
         return Err(ApiError::malformed("The JSON text nests too deeply."));
     }
-    // serde would read an array as the members of a struct in their order.
-    if text.trim_ascii_start().first() == Some(&b'[') {
-        return Err(ApiError::invalid_field("", "invalid", "Expected an object."));
-    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         if error.inner().is_data() {
             ApiError::invalid(vec![field_error(error.path(), &error.inner().to_string(), "", '/')])
         } else {
@@ -200,11 +196,7 @@ fn field_error(path: &serde_path_to_error::Path, message: &str, root: &str, sepa
             "invalid",
             expected.map_or(Cow::Borrowed("The value is not valid."), |what| {
                 // serde speaks of Rust; the client sent JSON.
-                let what = match what {
-                    "a sequence" => "an array",
-                    _ if what.starts_with("struct ") => "an object",
-                    _ => what,
-                };
+                let what = if what == "a sequence" { "an array" } else { what };
                 format!("Expected {what}.").into()
             }),
         )

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod list;
+pub mod object;
 pub mod page;
 pub mod patch;
 pub mod position;

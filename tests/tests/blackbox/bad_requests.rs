@@ -38,6 +38,7 @@ pub(crate) async fn fields_that_are_not_valid(stack: &Stack) {
         (json!({"title": "a", "due_zone": "Nowhere/Land"}), vec!["/due_zone"]),
         (json!({"title": "a", "tags": [long_tag]}), vec!["/tags/0"]),
         (json!({"title": "a", "list_id": "7"}), vec!["/list_id"]),
+        (json!({"title": "a", "position": [null, null]}), vec!["/position"]),
         (json!({"title": "a", "colour": "red"}), vec!["/colour"]),
         (json!({"title": "", "priority": "urgent", "due_at": "x"}), vec!["/due_at", "/priority", "/title"]),
     ] {

@@ -19,8 +19,9 @@ use super::{Fault, time_zone::TimeZone};
 
 /// The longest text that is read, in octets.
 const LONGEST: usize = 300;
-/// How far ahead the next date is looked for: a rule without one by then has ended. Bounds the search, too.
-const HORIZON: Days = Days::new(366 * 100);
+/// How far ahead the next date is looked for: a rule without one by then has ended. The rarest date, a 29 February on a given
+/// weekday, comes again within 40 years. A rule without any date is searched to the end, while its user's row is locked.
+const HORIZON: Days = Days::new(366 * 40);
 
 /// A recurrence rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +187,7 @@ mod tests {
             // The 31st exists in some months only, the 29th of February in some years only.
             ("FREQ=MONTHLY", "2026-01-31T09:00:00Z", "2026-03-31T09:00:00+00:00"),
             ("FREQ=YEARLY", "2028-02-29T09:00:00Z", "2032-02-29T09:00:00+00:00"),
+            ("FREQ=MONTHLY;INTERVAL=12;BYDAY=MO;BYMONTHDAY=29", "2072-02-29T09:00:00Z", "2112-02-29T09:00:00+00:00"),
             // The start need not be one of the rule's dates.
             ("FREQ=WEEKLY;BYDAY=MO", "2026-11-24T09:00:00Z", "2026-11-30T09:00:00+00:00"),
         ];

@@ -9,6 +9,7 @@ use super::{Priority, Status, Todo};
 use crate::{
     domain::{
         Fault, Faults,
+        object::Object,
         position::{Place, Position},
         recurrence::Recurrence,
         text::{Notes, Tag, Title, parse_tags},
@@ -65,7 +66,8 @@ pub struct CreateTodo {
     #[schema(max_length = 300)]
     recurrence: Option<String>,
     /// Where in the list; the end if not said.
-    position: Option<PlaceBody>,
+    #[schema(value_type = Option<PlaceBody>)]
+    position: Option<Object<PlaceBody>>,
 }
 
 /// A valid [`CreateTodo`].
@@ -120,7 +122,7 @@ impl CreateTodo {
         if recurrence.is_some() && self.due_at.is_none() {
             faults.note("/recurrence", Fault::new(RECURRENCE_CODE, RECURRENCE_DETAIL));
         }
-        let place = faults.check_optional("/position", self.position.map(PlaceBody::parse));
+        let place = faults.check_optional("/position", self.position.map(|Object(place)| place.parse()));
         let built = title.zip(notes).map(|(title, notes)| NewTodo {
             list_id: self.list_id,
             title,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     domain::{
         Faults,
+        object::Object,
         patch::Patch,
         position::Place,
         recurrence::Recurrence,
@@ -65,7 +66,7 @@ pub struct PatchTodo {
     /// Moves it within its (new) list.
     #[serde(default)]
     #[schema(value_type = Option<PlaceBody>, nullable = false)]
-    position: Patch<PlaceBody>,
+    position: Patch<Object<PlaceBody>>,
 }
 
 /// A valid [`PatchTodo`].
@@ -100,7 +101,10 @@ impl PatchTodo {
             tags: self.tags.clear_is(Vec::new()).set().map(|texts| check_tags(faults, texts)),
             recurrence: self.recurrence.parse(faults, "/recurrence", |text| Recurrence::parse(&text)),
             list_id: self.list_id.required(faults, "/list_id"),
-            place: self.position.parse(faults, "/position", PlaceBody::parse).required(faults, "/position"),
+            place: self
+                .position
+                .parse(faults, "/position", |Object(place)| place.parse())
+                .required(faults, "/position"),
         };
         std::mem::take(faults).finish(Some(patch))
     }
