@@ -3,6 +3,8 @@
 //! Pingora reads a body as far as its own parser goes and probes an idle connection for one octet more. Behind the gate
 //! it finds this request's body and then nothing, so what follows (a pipelined request) is never touched by anything
 //! but our head check, and chunk framing has been checked before Pingora's reader sees it.
+//!
+//! The file is as long as it is because Pingora wants seven traits of a connection; the gate itself is its first half.
 
 use std::{
     future::Future as _,

@@ -4,6 +4,8 @@
 //! read it normalises before any filter sees it. So every head is checked here first, and this check is stricter than
 //! Pingora in every respect: whatever passes is taken there, and read as the same target, fields and framing, which a
 //! property test holds. Section numbers are RFC 9112 unless another RFC is named.
+//!
+//! One file for one grammar: whoever reviews it reads it from the request line to the last octet of a host.
 
 use memchr::memchr;
 use todo_shared::problem::Code;

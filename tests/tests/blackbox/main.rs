@@ -18,6 +18,7 @@ mod config;
 mod conflicts;
 mod edge;
 mod faults;
+mod operations;
 mod paging;
 mod service;
 mod strangers;
@@ -171,10 +172,10 @@ fn shared_cases() -> impl IntoIterator<Item = Shared> {
         edge::malformed_heads_are_refused_before_the_api,
         edge::pipelined_requests_are_answered_in_order,
         edge::identity_headers_are_stripped,
-        edge::request_ids_are_kept_in_both_logs,
+        operations::request_ids_are_kept_in_both_logs,
         edge::large_bodies_are_refused,
-        edge::the_access_log_tells_and_does_not_leak,
-        edge::metrics_count_what_happened,
+        operations::the_access_log_tells_and_does_not_leak,
+        operations::metrics_count_what_happened,
         edge::service_descriptor_and_documents,
         tls::both_versions_and_both_protocols,
         tls::sessions_resume,

@@ -1,4 +1,6 @@
 //! The gateway's keys: each changed, and seen to matter.
+//!
+//! One long file, because it is one table: a key is looked up here by its name, and its proof stands below.
 
 use std::{
     fs,
