@@ -14,6 +14,7 @@
 
 mod accounts;
 mod bad_requests;
+mod commands;
 mod config;
 mod conflicts;
 mod edge;
@@ -202,6 +203,9 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,
         upstream::answers_that_are_no_http_are_said_to_be_none,
+        commands::run_brings_everything_up_and_stops_cleanly,
+        commands::run_says_what_is_in_its_way,
+        commands::help_lists_every_target,
         config::every_key_is_in_the_table,
         config::commands_report_every_mistake,
         config::environments_refuse_what_is_not_safe,
