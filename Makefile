@@ -48,8 +48,8 @@ check-lints: ## Clippy, warnings are errors
 check-licences: ## Licences, bans and sources of all dependencies
 	@deploy/bin/check-licences
 
-test-unit: build ## Unit and property tests of the crates, the store's contract on both databases
-	@target/debug/with-postgres cargo test --workspace --lib --bins --quiet && echo "test-unit: passed"
+test-unit: build ## Unit and property tests, the proxy in front of a misbehaving origin, the store on both databases
+	@target/debug/with-postgres cargo test --workspace --lib --bins --test proxy --quiet && echo "test-unit: passed"
 
 test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=name runs a part
 	@cargo test --workspace --test blackbox -- $(ONLY)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use todo_shared::cli::{ConfigArgs, fail, say};
+use todo_shared::cli::{ConfigArgs, fail, say, warn};
 
 use crate::{config, server};
 
@@ -46,7 +46,10 @@ enum Command {
 pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Check(arguments) => match server::check(&arguments) {
-            Ok(()) => say("the configuration is good"),
+            Ok(warnings) => {
+                warnings.iter().for_each(warn);
+                say("the configuration is good")
+            }
             Err(error) => fail(error),
         },
         Command::Run(arguments) => match server::run(arguments) {

@@ -4,6 +4,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Whoever installs a provider first decides for every TLS connection of the process.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = todo_gateway::edge::tls::provider().install_default();
     todo_gateway::cli::run()
 }

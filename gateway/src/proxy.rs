@@ -6,7 +6,7 @@
 //! upstream_peer          which address                                 upstream/
 //! upstream_request_filter  what the API is told                        request/forward.rs
 //! request_body_filter    size as it comes
-//! response_filter        the security fields of the answer             response/
+//! response_filter        what goes on, and the security fields        response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -28,13 +28,18 @@ use pingora::{
 use todo_shared::{problem::Code, request_id};
 
 use crate::{
+    edge::Closed,
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
     request::{self, context::Context, forward},
+    response,
     runtime::Shared,
     upstream::within,
 };
+
+/// How long a client may take nothing of an answer of the gateway's own. What the API answers has the route's time.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
 /// The steps, and what they share.
 #[derive(Debug)]
@@ -66,6 +71,12 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
+        session.set_write_timeout(Some(LONGEST_WRITE));
+        if context.version == Version::HTTP_10 {
+            // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
+            session.set_ignore_info_resp(true);
+            session.req_header_mut().remove_header(&header::EXPECT);
+        }
         let head = session.req_header_mut();
         if head.version == Version::HTTP_2 {
             // Pingora's own subrequests fail on h2 otherwise, and every later step finds one form of request.
@@ -102,10 +113,11 @@ impl ProxyHttp for Proxy {
         context.receive(received, end_of_stream).map_err(|code| stop(context, code, ErrorSource::Downstream))
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
+        session.set_write_timeout(Some(route.rule.timeout));
         let left = context.begin_attempt(&route);
         let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
         let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
@@ -156,10 +168,12 @@ impl ProxyHttp for Proxy {
             // Nobody asked for it: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
             return Err(stop(context, Code::UpstreamInvalid, ErrorSource::Upstream));
         }
+        let ends_with_connection = response::forward::prepare(answer, context.version);
         if answer.status.is_informational() {
+            response::hide_telltales(answer);
             return Ok(());
         }
-        if self.shared.is_draining() {
+        if ends_with_connection || self.shared.is_draining() {
             // Pingora asks only at a request's beginning; the client learns now that the connection ends.
             session.set_keepalive(None);
         }
@@ -173,8 +187,8 @@ impl ProxyHttp for Proxy {
         let unanswered = !reply::has_begun(session);
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
-        let status = match code {
-            Some(code) => {
+        let status = match (code, error.etype()) {
+            (Some(code), _) => {
                 context.reason = Some(code.as_str());
                 if unanswered && reply::send(session, context, &Reply::refuse(code)).await.is_err() {
                     0
@@ -182,7 +196,11 @@ impl ProxyHttp for Proxy {
                     code.status().as_u16()
                 }
             }
-            None => 0,
+            (None, ErrorType::WriteTimedout) => {
+                context.reason = Some(Closed::WriteTimeout.as_str());
+                0
+            }
+            (None, _) => 0,
         };
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }

@@ -8,7 +8,7 @@ use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use pingora::{http::ResponseHeader, proxy::Session};
+use pingora::{Error, http::ResponseHeader, proxy::Session};
 use todo_shared::{
     problem::{self, Code, Problem},
     request_id::{self, RequestId},
@@ -115,6 +115,11 @@ pub async fn send(session: &mut Session, context: &mut Context, reply: &Reply) -
         session.set_keepalive(None);
         return Ok(());
     }
+    // Pingora does not say of a failed write whose fault it was. Here it is the client's, who left, and not ours.
+    write(session, context, reply).await.map_err(Error::into_down)
+}
+
+async fn write(session: &mut Session, context: &Context, reply: &Reply) -> pingora::Result<()> {
     let body = reply.body(&context.request_id);
     let mut answer = ResponseHeader::build(reply.status(), Some(16))?;
     for (name, value) in reply.fields() {

@@ -12,12 +12,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    edge::{HeadLimits, Settings, tls::Resumption},
+    edge::{
+        HeadLimits, Settings,
+        tls::{Sessions, Tls},
+    },
     observe::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
@@ -31,6 +33,8 @@ use crate::{
 pub struct Runtime {
     /// What it was compiled from.
     pub config: Config,
+    /// The certificates and how TLS is spoken with them.
+    pub tls: Tls,
     /// The edge's part.
     pub edge: Arc<Settings>,
     /// Routes, ready to be matched.
@@ -40,7 +44,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    fn compile(config: Config, tls: Arc<ServerConfig>, registry: &Registry, metrics: &Metrics) -> Self {
+    fn compile(config: Config, tls: Tls, registry: &Registry, metrics: &Metrics) -> Self {
         let upstreams = registry.build(config.upstreams.clone(), metrics);
         let route = |rule: &RouteRule| {
             // The reader of the routes has checked that the upstream is there.
@@ -50,7 +54,7 @@ impl Runtime {
         let routes = RouteTable::new(config.routes.iter().filter_map(route).collect());
         let bounds = &config.connections;
         let edge = Arc::new(Settings {
-            tls,
+            tls: tls.config(),
             handshake_timeout: bounds.handshake_timeout,
             idle_timeout: bounds.idle_timeout,
             head_timeout: bounds.head_timeout,
@@ -58,7 +62,7 @@ impl Runtime {
             max_connections_per_address: bounds.max_per_address,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        Self { config, edge, routes, upstreams }
+        Self { config, tls, edge, routes, upstreams }
     }
 }
 
@@ -73,7 +77,7 @@ pub struct Shared {
     /// What the process was started with: keys that need a restart keep these values.
     pub started: Config,
     /// What lets clients resume their TLS sessions.
-    pub resumption: Resumption,
+    pub sessions: Sessions,
     /// Counters.
     pub metrics: Metrics,
     /// One line a request.
@@ -82,13 +86,7 @@ pub struct Shared {
 
 impl Shared {
     /// Starts with this configuration.
-    pub fn new(
-        config: Config,
-        tls: Arc<ServerConfig>,
-        resumption: Resumption,
-        metrics: Metrics,
-        access_log: AccessLog,
-    ) -> Self {
+    pub fn new(config: Config, tls: Tls, sessions: Sessions, metrics: Metrics, access_log: AccessLog) -> Self {
         let registry = Registry::default();
         let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
@@ -98,11 +96,12 @@ impl Shared {
             registry,
             draining: AtomicBool::new(false),
             started,
-            resumption,
+            sessions,
             metrics,
             access_log,
         };
         shared.note_success();
+        shared.note_certificates(None);
         shared
     }
 
@@ -112,11 +111,11 @@ impl Shared {
     }
 
     /// Puts another configuration in force, whole.
-    pub fn swap(&self, config: Config, tls: Arc<ServerConfig>) {
+    pub fn swap(&self, config: Config, tls: Tls) {
         let runtime = Runtime::compile(config, tls, &self.registry, &self.metrics);
-        self.runtime.store(Arc::new(runtime));
+        let before = self.runtime.swap(Arc::new(runtime));
         self.swapped.send_replace(());
-        self.note_success();
+        self.note_certificates(Some(&before));
     }
 
     /// A receiver that learns of every swap.
@@ -139,8 +138,28 @@ impl Shared {
         self.draining.load(Ordering::Relaxed)
     }
 
-    fn note_success(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.metrics.reload_success_time.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    /// Exports that the configuration was loaded just now.
+    pub fn note_success(&self) {
+        self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
+
+    /// Exports when each certificate in force ends, and no longer those that are gone.
+    fn note_certificates(&self, before: Option<&Runtime>) {
+        let runtime = self.runtime();
+        let ends = runtime.tls.ends();
+        for name in before.into_iter().flat_map(|before| before.tls.ends().into_keys()) {
+            if !ends.contains_key(name) {
+                self.metrics.forget_certificate(name);
+            }
+        }
+        for (name, end) in ends {
+            self.metrics.certificate_end.with_label_values(&[name]).set(timestamp(end));
+        }
+    }
+}
+
+/// Seconds since the epoch.
+fn timestamp(time: SystemTime) -> i64 {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

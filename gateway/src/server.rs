@@ -17,7 +17,6 @@ use pingora::{
     server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
     services::{background::background_service, listening::Service},
 };
-use rustls::ServerConfig;
 use todo_shared::{cli::ConfigArgs, config::Report, telemetry};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -25,11 +24,11 @@ use tokio::{
 };
 
 use crate::{
-    config::{self, Config, Tls},
+    config::{self, Config},
     control::Control,
     edge::{
         Edge,
-        tls::{self, CertificateError, Resumption},
+        tls::{self, Errors, Sessions, Tls, Warning},
     },
     listeners::Bound,
     observe::{access_log::AccessLog, metrics::Metrics},
@@ -71,9 +70,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// A certificate cannot be served.
+    /// Certificates cannot be served; every mistake of every file, one a line.
     #[error("{0}")]
-    Certificates(#[from] CertificateError),
+    Certificates(#[from] Errors<tls::Error>),
     /// A socket failed after it was bound.
     #[error("cannot listen: {0}")]
     Socket(#[from] io::Error),
@@ -89,32 +88,36 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`] with every mistake.
-pub fn load(arguments: &ConfigArgs, resumption: &Resumption) -> Result<(Config, Arc<ServerConfig>), StartError> {
+pub fn load(arguments: &ConfigArgs, sessions: &Sessions) -> Result<(Config, Tls), StartError> {
     let config = config::load(arguments)?;
-    let tls = certificates(&config, resumption)?;
+    let tls = certificates(&config, sessions, SystemTime::now())?;
     Ok((config, tls))
 }
 
-/// Reads the certificates, and says in the log which they are.
-fn certificates(config: &Config, resumption: &Resumption) -> Result<Arc<ServerConfig>, StartError> {
-    let tls = tls::compile(&config.tls, resumption, SystemTime::now())?;
-    for certificate in &tls.served {
-        let names = certificate.names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+/// Reads the certificates, and says in the log which they are and what should not stay as it is.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn certificates(config: &Config, sessions: &Sessions, now: SystemTime) -> Result<Tls, Errors<tls::Error>> {
+    let tls = Tls::load(&config.tls, sessions, now)?;
+    for certificate in tls.summary() {
         let until = humantime::format_rfc3339_seconds(certificate.not_after);
-        tracing::info!(chain = %certificate.path.display(), names, %until, "serving a certificate");
+        let (chain, names) = (certificate.chain.display(), certificate.names.join(", "));
+        tracing::info!(%chain, names, %until, "serving a certificate");
     }
-    Ok(tls.config)
+    for warning in tls.warnings() {
+        tracing::warn!("{warning}");
+    }
+    Ok(tls)
 }
 
 /// Checks what [`load`] would load, and leaves everything as it is: the files of a local authority are not made.
 ///
 /// # Errors
 /// [`StartError`] with every mistake.
-pub fn check(arguments: &ConfigArgs) -> Result<(), StartError> {
+pub fn check(arguments: &ConfigArgs) -> Result<Vec<Warning>, StartError> {
     let config = config::load(arguments)?;
-    let given = Tls { local_authority: None, ..config.tls };
-    tls::compile(&given, &Resumption::new()?, SystemTime::now())?;
-    Ok(())
+    Ok(Tls::check(&config.tls, SystemTime::now())?)
 }
 
 /// Runs the gateway until it is told to stop.
@@ -124,8 +127,8 @@ pub fn check(arguments: &ConfigArgs) -> Result<(), StartError> {
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     let config = config::load(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
-    let resumption = Resumption::new()?;
-    let tls = certificates(&config, &resumption)?;
+    let sessions = Sessions::new().map_err(Errors::from)?;
+    let tls = certificates(&config, &sessions, SystemTime::now())?;
     let (listen, admin) = (config.listen, config.admin.listen);
     let mut sockets = vec![bind("listen.https", listen.https)?];
     if let Some(http) = listen.http {
@@ -133,7 +136,7 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     }
     let admin_socket = bind("admin.listen", admin)?;
 
-    let shared = Arc::new(share(config, tls, resumption)?);
+    let shared = Arc::new(share(config, tls, sessions)?);
     let mut pingora = Server::new_with_opt_and_conf(None, conf(&shared.started));
     pingora.bootstrap();
     pingora.add_service(Bound::new(edge_service(&shared, &pingora.configuration), sockets)?);
@@ -156,12 +159,12 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     Ok(())
 }
 
-fn share(config: Config, tls: Arc<ServerConfig>, resumption: Resumption) -> Result<Shared, StartError> {
+fn share(config: Config, tls: Tls, sessions: Sessions) -> Result<Shared, StartError> {
     let metrics = Metrics::new()?;
     let settings = &config.access_log;
     let access_log = AccessLog::start(settings.output.clone(), settings.format, metrics.access_log_dropped.clone())
         .map_err(|source| StartError::AccessLog { output: settings.output.to_string(), source })?;
-    Ok(Shared::new(config, tls, resumption, metrics, access_log))
+    Ok(Shared::new(config, tls, sessions, metrics, access_log))
 }
 
 /// The listeners: one service for both, because each service has threads of its own.

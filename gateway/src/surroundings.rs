@@ -45,10 +45,6 @@ impl Gateway {
             bytes_in: 0,
         }
     }
-
-    fn left(&self, info: &ConnectionInfo) {
-        self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
-    }
 }
 
 impl Surroundings for Gateway {
@@ -82,10 +78,10 @@ impl Surroundings for Gateway {
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes {
         let runtime = self.shared.runtime();
         if refusal.code == Code::HostUntrusted && runtime.config.hosts.on_untrusted == OnUntrusted::Drop {
-            self.closed(info, Some(Closed::HostDropped), 0);
+            let record = self.ended_by_us(info.peer, info.endpoint, Closed::HostDropped);
+            self.log(record);
             return Bytes::new();
         }
-        self.left(info);
         self.shared.metrics.refusals.with_label_values(&[refusal.code.as_str()]).inc();
         let reply = match refusal.code {
             Code::MethodNotAllowed => Reply::method_not_allowed(HeaderValue::from_static(ALLOW)),
@@ -107,7 +103,7 @@ impl Surroundings for Gateway {
     }
 
     fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64) {
-        self.left(info);
+        self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
         if let Some(reason) = reason {
             let record = self.ended_by_us(info.peer, info.endpoint, reason);
             // A connection that was of use has its lines already.

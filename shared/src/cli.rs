@@ -19,10 +19,16 @@ pub struct ConfigArgs {
 }
 
 /// Ends a command that could not do its work: one clear sentence on standard error, exit code 1.
-#[expect(clippy::print_stderr, reason = "the one place where a command speaks to the person who called it")]
+#[expect(clippy::print_stderr, reason = "a command speaks to the person who called it")]
 pub fn fail(message: impl Display) -> ExitCode {
     eprintln!("{message}");
     ExitCode::FAILURE
+}
+
+/// Says on standard error what a command can go on with and should be mended.
+#[expect(clippy::print_stderr, reason = "a command speaks to the person who called it")]
+pub fn warn(message: impl Display) {
+    eprintln!("warning: {message}");
 }
 
 /// Says what a command found, on standard output.

@@ -1,14 +1,14 @@
 //! `[access_log]`: one line a request.
 
-use todo_shared::config::Section;
+use todo_shared::{config::Section, telemetry::LogFormat};
 
-use crate::observe::{access_log::Output, record::Format};
+use crate::observe::access_log::Output;
 
 /// The access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessLogSettings {
     /// How lines are written.
-    pub format: Format,
+    pub format: LogFormat,
     /// Where to.
     pub output: Output,
     /// Names of the query whose values may be logged.

@@ -149,7 +149,6 @@ impl Config {
         keep(&mut keys, "access_log.format", &mut self.access_log.format, &started.access_log.format);
         keep(&mut keys, "access_log.output", &mut self.access_log.output, &started.access_log.output);
         keep(&mut keys, "admin.listen", &mut self.admin, &started.admin);
-        keep(&mut keys, "reload.watch", &mut self.reload, &started.reload);
         keys
     }
 }

@@ -25,14 +25,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::edge::{
-    chunks::Chunks,
-    head::Framing,
-    stream::{ConnectionInfo, EdgeStream},
-};
+use crate::edge::{chunks::Chunks, head::Framing, stream::EdgeStream};
 
 /// How much of later requests is held while one is served, in octets.
-const MOST_HELD: usize = 64 << 10;
+pub(super) const MOST_HELD: usize = 64 << 10;
 /// How long and how much a connection is read on after an answer that came before the whole request, so that the answer
 /// is not lost to a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -106,10 +102,6 @@ impl Gate {
             Body::Length(left) => *left == 0,
             Body::Chunked(chunks) => chunks.is_done(),
         }
-    }
-
-    pub(crate) fn info(&self) -> Option<Arc<ConnectionInfo>> {
-        self.io.as_ref().map(|io| io.info().clone())
     }
 
     /// Sends a last answer and closes, reading on for a while so that it arrives.

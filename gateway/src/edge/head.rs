@@ -2,8 +2,8 @@
 //!
 //! Pingora answers a head that it cannot read by itself, without a log line, a metric or our headers, and what it can
 //! read it normalises before any filter sees it. So every head is checked here first, and this check is stricter than
-//! Pingora's parser (httparse) in every respect: whatever passes is read there as the same octets and the same fields,
-//! which a property test holds. Section numbers are RFC 9112 unless another RFC is named.
+//! Pingora in every respect: whatever passes is taken there, and read as the same target, fields and framing, which a
+//! property test holds. Section numbers are RFC 9112 unless another RFC is named.
 
 use memchr::memchr;
 use todo_shared::problem::Code;
@@ -235,7 +235,7 @@ impl<'a> Fields<'a> {
             (None, _) if request_line.is_current => return Err(malformed("no Host (3.2)")),
             (Some(host), _) if !is_host(host) => return Err(malformed("the Host is not a host (3.2)")),
             // Two names for the host, of which a cache or a log could believe either.
-            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
+            (Some(host), Some(authority)) if host != authority => {
                 return Err(refused(Code::HostUntrusted, "Host and the target's authority differ"));
             }
             _ => {}

@@ -17,7 +17,7 @@ use todo_shared::problem::Code;
 use tokio::time::{Instant, timeout_at};
 
 use crate::edge::{
-    Closed, Settings, Surroundings,
+    Closed, Presence, Settings,
     gate::Gate,
     head::{Found, Framing, Refusal, check},
 };
@@ -35,22 +35,20 @@ enum Next {
 /// Serves a connection until it ends.
 pub(super) async fn serve<SV>(
     proxy: &Arc<HttpProxy<SV>>,
-    surroundings: &dyn Surroundings,
+    mut presence: Presence<'_>,
     mut gate: Gate,
     shutdown: &ShutdownWatch,
 ) where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    let Some(info) = gate.info() else { return };
     let mut kept: Option<HttpPersistentSettings> = None;
-    let mut served = 0_u64;
     loop {
-        let settings = surroundings.settings();
+        let settings = presence.surroundings.settings();
         let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
             Next::Head(octets, framing) => (octets, framing),
             Next::Refused(refusal) => {
-                let mut answer = surroundings.refused(&info, &refusal, gate.held().len());
+                let mut answer = presence.surroundings.refused(&presence.info, &refusal, gate.held().len());
                 if gate.held().starts_with(b"HEAD ") {
                     leave_head(&mut answer);
                 }
@@ -58,7 +56,7 @@ pub(super) async fn serve<SV>(
                 return;
             }
             Next::Over(reason) => {
-                surroundings.closed(&info, reason, served);
+                presence.reason = reason;
                 gate.close().await;
                 return;
             }
@@ -71,20 +69,14 @@ pub(super) async fn serve<SV>(
             settings.apply_to_session(&mut session);
         }
         session.set_pipelined_prefix(head);
-        served += 1;
-        let Some(reused) = proxy.process_new_http(session, shutdown).await else {
-            surroundings.closed(&info, None, served);
-            return;
-        };
+        presence.served += 1;
+        let Some(reused) = proxy.process_new_http(session, shutdown).await else { return };
         let (stream, settings) = reused.consume();
         kept = settings;
         match stream.into_any().downcast::<Gate>() {
             Ok(same) if same.is_between_requests() => gate = *same,
             // A request that was not read to its end leaves nothing to go on with; dropping the gate ends it well.
-            _ => {
-                surroundings.closed(&info, None, served);
-                return;
-            }
+            _ => return,
         }
     }
 }

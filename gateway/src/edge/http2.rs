@@ -16,7 +16,7 @@ use pingora_core::{
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use tokio::sync::watch;
 
-use crate::edge::{Closed, Surroundings, stream::EdgeStream};
+use crate::edge::{Closed, Presence, stream::EdgeStream};
 
 /// Bounds of a connection. Those that Pingora's default sets (64 KiB of decoded fields, 100 streams) are kept; the others
 /// bound what a peer can make the library remember of streams that were reset (CVE-2023-44487, CVE-2025-8671).
@@ -35,23 +35,22 @@ const PREFACE_OCTETS: u64 = 24;
 /// Serves a connection until it ends.
 pub(super) async fn serve<SV>(
     proxy: &Arc<HttpProxy<SV>>,
-    surroundings: &dyn Surroundings,
+    mut presence: Presence<'_>,
     stream: EdgeStream,
     shutdown: &ShutdownWatch,
 ) where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    let info = stream.info().clone();
     let received = stream.received().clone();
     let has_begun = || received.load(Ordering::Relaxed) >= PREFACE_OCTETS;
     let mut gateway = shutdown.clone();
     // The sender lives as long as the connection: dropping it would tell the connection to end.
     let (own, watch) = watch::channel(*gateway.borrow());
     let mut serving = pin!(proxy.process_new(Box::new(stream), &watch));
-    let mut deadline = pin!(tokio::time::sleep(surroundings.settings().head_timeout));
+    let mut deadline = pin!(tokio::time::sleep(presence.surroundings.settings().head_timeout));
     let (mut follows, mut may_be_silent) = (true, true);
-    let reason = loop {
+    presence.reason = loop {
         tokio::select! {
             _ = &mut serving => break None,
             () = &mut deadline, if may_be_silent => {
@@ -71,5 +70,5 @@ pub(super) async fn serve<SV>(
             }
         }
     };
-    surroundings.closed(&info, reason, u64::from(has_begun()));
+    presence.served = u64::from(has_begun());
 }

@@ -71,17 +71,20 @@ pub enum Closed {
     ConnectionsExceeded,
     /// The request named a host that is not served, and the configuration says to drop those.
     HostDropped,
+    /// The client took nothing of its answer for too long.
+    WriteTimeout,
 }
 
 impl Closed {
     /// Every code.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::ConnectionsExceeded,
         Self::HostDropped,
+        Self::WriteTimeout,
     ];
 
     /// The code as logs and metric labels show it.
@@ -93,6 +96,7 @@ impl Closed {
             Self::IdleTimeout => "idle_timeout",
             Self::ConnectionsExceeded => "connections_exceeded",
             Self::HostDropped => "host_dropped",
+            Self::WriteTimeout => "write_timeout",
         }
     }
 }
@@ -111,12 +115,13 @@ pub trait Surroundings: Send + Sync + 'static {
     /// A connection ends before a request could begin on it.
     fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed);
 
-    /// A head is refused: logs and counts it, and returns the octets of the whole answer, which ends the connection; none
-    /// where it is to end without a word.
+    /// A head is refused: logs and counts it, and returns the octets of the whole answer, after which the connection is
+    /// closed; none where it is to end without a word.
     /// `received` octets of it have arrived.
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes;
 
-    /// A connection has ended after it served this many requests; the reason, if it was ours.
+    /// A connection that was opened has ended, however that came, after it served this many requests; the reason, if it
+    /// was ours.
     fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64);
 }
 
@@ -166,10 +171,10 @@ where
         };
         drop(settings);
         let Some(stream) = stream else { return };
-        self.surroundings.opened(stream.info(), self.connections.open());
+        let presence = Presence::begin(&*self.surroundings, stream.info().clone(), self.connections.open());
         match stream.info().protocol {
-            Protocol::Http1 => http1::serve(&self.proxy, &*self.surroundings, Gate::new(stream), shutdown).await,
-            Protocol::Http2 => http2::serve(&self.proxy, &*self.surroundings, stream, shutdown).await,
+            Protocol::Http1 => http1::serve(&self.proxy, presence, Gate::new(stream), shutdown).await,
+            Protocol::Http2 => http2::serve(&self.proxy, presence, stream, shutdown).await,
         }
     }
 
@@ -201,6 +206,30 @@ where
 
     async fn cleanup(&self) {
         self.proxy.http_cleanup().await;
+    }
+}
+
+/// A connection that the surroundings know of. They learn of its end when this is dropped: a panic in a filter must not
+/// leave it open in the metrics, for which a stop would wait.
+struct Presence<'a> {
+    surroundings: &'a dyn Surroundings,
+    info: Arc<ConnectionInfo>,
+    /// Why it ends, if that is our doing.
+    reason: Option<Closed>,
+    /// Requests so far.
+    served: u64,
+}
+
+impl<'a> Presence<'a> {
+    fn begin(surroundings: &'a dyn Surroundings, info: Arc<ConnectionInfo>, open: usize) -> Self {
+        surroundings.opened(&info, open);
+        Self { surroundings, info, reason: None, served: 0 }
+    }
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.surroundings.closed(&self.info, self.reason, self.served);
     }
 }
 

@@ -63,8 +63,6 @@ pub struct TlsInfo {
     pub version: &'static str,
     /// Whether an earlier session was resumed.
     pub resumed: bool,
-    /// The name that the client asked for (RFC 6066 section 3).
-    pub server_name: Option<String>,
 }
 
 /// What is known of a connection for as long as it lasts.
@@ -124,11 +122,7 @@ impl EdgeStream {
             _ => ("1.3", "TLSv1.3"),
         };
         let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-        let tls = TlsInfo {
-            version,
-            resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-            server_name: session.server_name().map(str::to_owned),
-        };
+        let tls = TlsInfo { version, resumed: session.handshake_kind() == Some(HandshakeKind::Resumed) };
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let digest = SslDigest::new(cipher, version_name, None, None, Vec::new());
         let info = ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls) };

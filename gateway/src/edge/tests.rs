@@ -15,9 +15,12 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
+
+mod connections;
+mod requests;
 
 /// Answers by itself, with what it sees: the connection's facts, the method, the path and the body.
 struct Echo;
@@ -40,6 +43,7 @@ impl ProxyHttp for Echo {
         let info = connection_info(session).expect("a session of the edge");
         let tls = info.tls.as_ref().map_or("plain", |tls| if tls.resumed { "resumed" } else { tls.version });
         let request = session.req_header();
+        assert_ne!(request.uri.path(), "/panic");
         let answer = format!(
             "{:?} {tls} {} {} {}",
             info.protocol,
@@ -159,11 +163,10 @@ impl Running {
         tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection")
     }
 
-    /// A connection on which HTTP/2 was agreed.
-    async fn connect_http2(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+    /// A connection over TLS, with these protocols on offer.
+    async fn connect_tls(&self, protocols: &[&[u8]]) -> TlsStream<tokio::net::TcpStream> {
         let mut config = (*self.client).clone();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        config.resumption = rustls::client::Resumption::disabled();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         let name = ServerName::try_from("localhost").expect("a name");
         TlsConnector::from(Arc::new(config)).connect(name, self.connect().await).await.expect("a handshake")
     }
@@ -196,162 +199,4 @@ async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
 async fn is_cut(mut stream: impl AsyncRead + Unpin) {
     let read = timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await.expect("in time");
     assert_eq!(read.expect_err("no goodbye").kind(), std::io::ErrorKind::UnexpectedEof);
-}
-
-#[tokio::test]
-async fn pipelined_requests_with_every_kind_of_body_are_served_in_order() {
-    let edge = run(Endpoint::Http, |_| ()).await;
-    let requests = "\r\nGET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcPOST /3 HTTP/1.1\r\nHost: a\r\n\
-                    Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nde\r\n1\r\nf\r\n0\r\nT: v\r\n\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    let answer = exchange(&mut edge.connect().await, requests).await;
-    let bodies: Vec<_> = answer
-        .lines()
-        .filter(|line| line.starts_with("Http1"))
-        .map(|line| line.split("HTTP").next().unwrap_or_default())
-        .collect();
-    assert_eq!(
-        bodies,
-        ["Http1 plain GET /1 ", "Http1 plain POST /2 abc", "Http1 plain POST /3 def", "Http1 plain GET /4 "],
-        "{answer}"
-    );
-    edge.event("closed - 4").await;
-}
-
-#[tokio::test]
-async fn octets_may_come_one_by_one() {
-    let edge = run(Endpoint::Http, |_| ()).await;
-    let mut stream = edge.connect().await;
-    stream.set_nodelay(true).expect("a socket");
-    let request =
-        "POST /1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-    for octet in request.as_bytes() {
-        stream.write_all(&[*octet]).await.expect("sent");
-        tokio::task::yield_now().await;
-    }
-    let answer = read_to_end(&mut stream).await;
-    assert!(answer.ends_with("POST /1 abc"), "{answer}");
-}
-
-#[tokio::test]
-async fn what_is_malformed_is_answered_once_and_closed() {
-    let edge = run(Endpoint::Http, |_| ()).await;
-    let answer =
-        exchange(&mut edge.connect().await, "GET / HTTP/1.1\r\nHost : a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
-            .await;
-    assert!(answer.starts_with("HTTP/1.1 400") && !answer.contains("Http1"), "{answer}");
-    edge.event("refused request_malformed").await;
-    // The answer to HEAD has no content, whatever the refusal.
-    let answer = exchange(&mut edge.connect().await, "HEAD / HTTP/1.1\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.ends_with("\r\n\r\n"), "{answer}");
-    // A request that is whole is served before a malformed one behind it is refused.
-    let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET\r\n\r\n").await;
-    assert!(answer.contains("GET /1") && answer.contains("HTTP/1.1 400"), "{answer}");
-}
-
-#[tokio::test]
-async fn a_malformed_chunk_never_reaches_the_proxys_body() {
-    let edge = run(Endpoint::Http, |_| ()).await;
-    let request = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n-1\r\nx\r\n0\r\n\r\n";
-    let answer = exchange(&mut edge.connect().await, request).await;
-    assert!(!answer.contains("abc"), "{answer}");
-}
-
-#[tokio::test]
-async fn slow_clients_are_cut() {
-    let edge = run(Endpoint::Http, |settings| {
-        settings.idle_timeout = Duration::from_millis(100);
-        settings.head_timeout = Duration::from_millis(200);
-    })
-    .await;
-    assert_eq!(read_to_end(&mut edge.connect().await).await, "");
-    edge.event("closed idle_timeout 0").await;
-    let answer = exchange(&mut edge.connect().await, "GET / HT").await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    edge.event("refused request_timeout").await;
-    // A kept connection has the same deadlines.
-    let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(answer.ends_with("GET /1 "), "{answer}");
-    edge.event("closed idle_timeout 1").await;
-
-    let edge = run(Endpoint::Https, |settings| settings.handshake_timeout = Duration::from_millis(100)).await;
-    assert_eq!(read_to_end(&mut edge.connect().await).await, "");
-    edge.event("turned away handshake_timeout").await;
-}
-
-#[tokio::test]
-async fn a_client_that_asks_for_http2_and_says_nothing_is_cut() {
-    let edge = run(Endpoint::Https, |settings| settings.head_timeout = Duration::from_millis(100)).await;
-    for octets in ["", "PRI * HTTP/2.0\r\n"] {
-        let mut stream = edge.connect_http2().await;
-        stream.write_all(octets.as_bytes()).await.expect("sent");
-        is_cut(stream).await;
-        edge.event("closed head_timeout 0").await;
-        edge.recorder.events.lock().expect("unpoisoned").clear();
-    }
-    // A stop does not wait for such a client.
-    let edge = run(Endpoint::Https, |_| ()).await;
-    let silent = edge.connect_http2().await;
-    edge.event("opened Http2 1").await;
-    edge.stop.send_replace(true);
-    is_cut(silent).await;
-    edge.event("closed - 0").await;
-}
-
-#[tokio::test]
-async fn caps_turn_connections_away_and_slots_come_back() {
-    let edge = run(Endpoint::Http, |settings| settings.max_connections_per_address = 1).await;
-    let mut first = edge.connect().await;
-    edge.event("opened Http1 1").await;
-    assert_eq!(read_to_end(&mut edge.connect().await).await, "");
-    edge.event("turned away connections_exceeded").await;
-    let answer = exchange(&mut first, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.ends_with("GET /1 "), "{answer}");
-    edge.event("closed - 1").await;
-    drop(first);
-    let answer = exchange(&mut edge.connect().await, "GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    assert!(answer.ends_with("GET /2 "), "{answer}");
-}
-
-#[tokio::test]
-async fn stopping_closes_idle_connections_and_serves_begun_ones() {
-    let edge = run(Endpoint::Http, |_| ()).await;
-    let (mut idle, mut begun) = (edge.connect().await, edge.connect().await);
-    begun.write_all(b"GET /1 HTTP/1.1\r\nHo").await.expect("sent");
-    edge.event("opened Http1 2").await;
-    // The begun head has been read when an answer to a later connection has come.
-    exchange(&mut edge.connect().await, "GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-    edge.stop.send_replace(true);
-    assert_eq!(read_to_end(&mut idle).await, "");
-    let answer = exchange(&mut begun, "st: a\r\n\r\n").await;
-    assert!(answer.ends_with("GET /1 ") && answer.to_lowercase().contains("connection: close"), "{answer}");
-}
-
-#[tokio::test]
-async fn filters_see_the_connection_over_tls_and_both_protocols() {
-    let edge = run(Endpoint::Https, |_| ()).await;
-    let name = || ServerName::try_from("localhost").expect("a name");
-    for expected in ["Http1 1.3 GET /1 ", "Http1 resumed GET /1 "] {
-        let mut stream =
-            TlsConnector::from(edge.client.clone()).connect(name(), edge.connect().await).await.expect("a handshake");
-        let answer = exchange(&mut stream, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        assert!(answer.ends_with(expected), "{answer}");
-    }
-    let (mut client, connection) = h2::client::handshake(edge.connect_http2().await).await.expect("h2");
-    let driving = tokio::spawn(connection);
-    for path in ["/1", "/2"] {
-        let request = http::Request::get(format!("https://localhost{path}")).body(()).expect("a request");
-        let (answer, _) = client.send_request(request, true).expect("sent");
-        let mut body = answer.await.expect("an answer").into_body();
-        let octets = body.data().await.expect("a body").expect("octets");
-        assert_eq!(octets, format!("Http2 1.3 GET {path} "));
-    }
-    edge.stop.send_replace(true);
-    timeout(Duration::from_secs(20), driving).await.expect("GOAWAY ends it").expect("no panic").expect("no error");
-    edge.event("closed - 1").await;
-
-    edge.stop.send_replace(false);
-    let mut plain = edge.connect().await;
-    let answer = exchange(&mut plain, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(!answer.contains("HTTP/1.1"), "{answer}");
-    edge.event("turned away handshake_failed").await;
 }

@@ -17,8 +17,9 @@ use std::{
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
+use todo_shared::telemetry::LogFormat;
 
-use crate::observe::record::{Format, Record};
+use crate::observe::record::Record;
 
 /// Lines that may wait to be written. At 400 octets a line this is less than 4 MiB.
 const QUEUE: usize = 8192;
@@ -85,7 +86,7 @@ impl AccessLog {
     ///
     /// # Errors
     /// Where the file cannot be opened or the thread cannot be started.
-    pub fn start(output: Output, format: Format, dropped: IntCounter) -> io::Result<Self> {
+    pub fn start(output: Output, format: LogFormat, dropped: IntCounter) -> io::Result<Self> {
         let sink = output.open()?;
         Self::start_with(sink, move || output.open(), format, dropped)
     }
@@ -93,7 +94,7 @@ impl AccessLog {
     fn start_with(
         sink: Box<dyn Write + Send>,
         reopen: impl Fn() -> io::Result<Box<dyn Write + Send>> + Send + 'static,
-        format: Format,
+        format: LogFormat,
         dropped: IntCounter,
     ) -> io::Result<Self> {
         let (queue, messages) = sync_channel(QUEUE);
@@ -141,7 +142,7 @@ fn write_all(
     messages: &Receiver<Message>,
     sink: Box<dyn Write + Send>,
     reopen: &dyn Fn() -> io::Result<Box<dyn Write + Send>>,
-    format: Format,
+    format: LogFormat,
     lost: &IntCounter,
 ) {
     let mut sink = BufWriter::new(sink);
@@ -207,7 +208,7 @@ mod tests {
     fn lines_reach_the_file_in_order_and_rotation_loses_none() {
         let folder = tempfile::tempdir().expect("folder");
         let (path, rotated) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
-        let log = AccessLog::start(Output::File(path.clone()), Format::Json, counter()).expect("started");
+        let log = AccessLog::start(Output::File(path.clone()), LogFormat::Json, counter()).expect("started");
         log.log(line("/one"));
         std::fs::rename(&path, &rotated).expect("rotated");
         log.reopen();
@@ -238,7 +239,7 @@ mod tests {
         let dropped = counter();
         let sink = Box::new(Stuck(Arc::clone(&gate)));
         let held = gate.lock();
-        let log = AccessLog::start_with(sink, || Err(io::ErrorKind::Other.into()), Format::Json, dropped.clone())
+        let log = AccessLog::start_with(sink, || Err(io::ErrorKind::Other.into()), LogFormat::Json, dropped.clone())
             .expect("started");
         // The queue, what the writer's buffer takes, and more.
         let lines = QUEUE + 200;

@@ -1,6 +1,6 @@
 //! Every metric of the gateway: names, labels and help texts stand here and nowhere else.
 //!
-//! Labels come from closed sets (routes and upstreams of the configuration, why-codes, classes), never from a request,
+//! Labels come from closed sets (routes, upstreams and certificates of the configuration, why-codes, classes), never from a request,
 //! so that no client can grow the registry.
 
 use std::net::SocketAddr;
@@ -41,6 +41,8 @@ pub struct Metrics {
     pub connections_closed: IntCounterVec,
     /// TLS handshakes completed, by `version` and whether the session was `resumed`.
     pub handshakes: IntCounterVec,
+    /// When the certificate that serves a name ends, by `name`, in seconds since the epoch.
+    pub certificate_end: IntGaugeVec,
     /// Whether checks find an address well, by `upstream` and `address`.
     pub upstream_healthy: IntGaugeVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
@@ -85,6 +87,16 @@ impl Metrics {
                 "TLS handshakes completed.",
                 &["version", "resumed"],
             )?,
+            certificate_end: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "gateway_certificate_not_after_timestamp_seconds",
+                        "When the certificate that serves the name ends.",
+                    ),
+                    &["name"],
+                )?,
+            )?,
             upstream_healthy: add(
                 &registry,
                 IntGaugeVec::new(
@@ -119,6 +131,11 @@ impl Metrics {
     /// The health gauge of one address.
     pub fn upstream_gauge(&self, upstream: &str, address: SocketAddr) -> IntGauge {
         self.upstream_healthy.with_label_values(&[upstream, &address.to_string()])
+    }
+
+    /// Stops exporting the end of a certificate for a name that is no longer served.
+    pub fn forget_certificate(&self, name: &str) {
+        let _ = self.certificate_end.remove_label_values(&[name]);
     }
 
     /// Stops exporting the health of an address that is gone.

@@ -5,13 +5,12 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    str::FromStr,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use serde::{Serialize, Serializer};
-use todo_shared::{request_id::RequestId, trace_context::TraceId};
+use todo_shared::{request_id::RequestId, telemetry::LogFormat, trace_context::TraceId};
 
 /// The version of the schema: raised when a field changes its meaning or goes.
 const SCHEMA: u8 = 1;
@@ -100,27 +99,6 @@ pub struct ConnectionRecord {
     pub bytes_in: u64,
 }
 
-/// How lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a line.
-    Json,
-    /// For people at a terminal.
-    Human,
-}
-
-impl FromStr for Format {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "json" => Ok(Self::Json),
-            "human" => Ok(Self::Human),
-            _ => Err("expected `human` or `json`".to_owned()),
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct Line<'a, T> {
     v: u8,
@@ -131,9 +109,9 @@ struct Line<'a, T> {
 
 impl Record {
     /// Appends the line, with its end.
-    pub fn write(&self, format: Format, line: &mut Vec<u8>) {
+    pub fn write(&self, format: LogFormat, line: &mut Vec<u8>) {
         match format {
-            Format::Json => {
+            LogFormat::Json => {
                 let written = match self {
                     Self::Request(record) => {
                         serde_json::to_writer(&mut *line, &Line { v: SCHEMA, kind: "request", record })
@@ -145,7 +123,7 @@ impl Record {
                 // Text and numbers into memory: this cannot fail.
                 debug_assert!(written.is_ok());
             }
-            Format::Human => line.extend_from_slice(self.to_string().as_bytes()),
+            LogFormat::Human => line.extend_from_slice(self.to_string().as_bytes()),
         }
         line.push(b'\n');
     }
@@ -247,7 +225,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn line(record: &Record, format: Format) -> String {
+    fn line(record: &Record, format: LogFormat) -> String {
         let mut line = Vec::new();
         record.write(format, &mut line);
         String::from_utf8(line).expect("UTF-8")
@@ -255,7 +233,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_schema_is_as_documented() {
-        let text = line(&Record::Request(Box::new(request("/v1/todos"))), Format::Json);
+        let text = line(&Record::Request(Box::new(request("/v1/todos"))), LogFormat::Json);
         let value: serde_json::Value = serde_json::from_str(&text).expect("one object");
         assert_eq!(
             value,
@@ -287,19 +265,19 @@ pub(crate) mod tests {
             bytes_in: 0,
         });
         assert_eq!(
-            line(&record, Format::Json),
+            line(&record, LogFormat::Json),
             "{\"v\":1,\"kind\":\"connection\",\"time\":\"1970-01-01T00:00:00.000000Z\",\"client\":\"192.0.2.1\",\
              \"listener\":\"https\",\"reason\":\"handshake_timeout\",\"status\":null,\"request_id\":null,\"detail\":null,\
              \"bytes_in\":0}\n"
         );
-        assert!(line(&record, Format::Human).contains("192.0.2.1: handshake_timeout"));
+        assert!(line(&record, LogFormat::Human).contains("192.0.2.1: handshake_timeout"));
     }
 
     proptest! {
         #[test]
         fn a_record_is_one_line_whatever_the_request_holds(path in any::<String>()) {
             let record = Record::Request(Box::new(request(&path)));
-            for format in [Format::Json, Format::Human] {
+            for format in [LogFormat::Json, LogFormat::Human] {
                 let text = line(&record, format);
                 prop_assert_eq!(text.matches(['\n', '\r']).count(), 1);
             }

@@ -70,9 +70,8 @@ impl ClientAddressRule {
             ForwardingField::XForwardedFor => (X_FORWARDED_FOR, node),
             ForwardingField::Forwarded => (header::FORWARDED, forwarded_element),
         };
-        let fields: Vec<&HeaderValue> = headers.get_all(name).iter().take(MOST_HOPS).collect();
         let mut last_trusted = peer;
-        let from_the_right = fields.iter().rev().flat_map(|value| elements_from_the_right(value));
+        let from_the_right = headers.get_all(name).iter().rev().flat_map(elements_from_the_right);
         for element in from_the_right.take(MOST_HOPS) {
             match element.and_then(read) {
                 None => break,
@@ -186,6 +185,10 @@ mod tests {
     fn only_so_many_hops_are_followed() {
         let value = format!("203.0.113.9{}", ", 10.0.0.2".repeat(MOST_HOPS));
         assert_eq!(x_forwarded_for("10.0.0.1", &[&value]), "10.0.0.2");
+        // The bound counts from the right as well: fields that a client piles up on the left do not use it up.
+        let mut fields = vec!["198.51.100.7"; MOST_HOPS + 1];
+        fields.push("203.0.113.9");
+        assert_eq!(x_forwarded_for("10.0.0.1", &fields), "203.0.113.9");
     }
 
     #[test]

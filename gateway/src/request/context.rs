@@ -40,6 +40,8 @@ pub struct Context {
     pub request_id: RequestId,
     /// Its place in a trace.
     pub trace: TraceParent,
+    /// Whether that trace began before us: only then is the rest of what came with it ours to pass on.
+    pub trace_is_continued: bool,
     /// Who asks.
     pub client: IpAddr,
     /// The version the client speaks; Pingora's own is rewritten for h2.
@@ -97,6 +99,7 @@ impl Context {
             started: Instant::now(),
             request_id: RequestId::fresh(),
             trace: TraceParent::fresh(),
+            trace_is_continued: false,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             version: Version::HTTP_11,
             tls: None,
@@ -131,6 +134,7 @@ impl Context {
             }
             if let Some(parent) = inbound(trace_context::HEADER).and_then(TraceParent::parse) {
                 self.trace = parent.child();
+                self.trace_is_continued = true;
             }
         }
     }
@@ -162,15 +166,21 @@ impl Context {
         }
     }
 
-    /// Counts a piece of the request's body.
+    /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.
     ///
     /// # Errors
-    /// The why-code of a body that is larger than its route takes.
+    /// The why-code of a body that is larger than its route takes, or later.
     pub fn receive(&mut self, octets: usize, is_last: bool) -> Result<(), Code> {
         self.body_received = self.body_received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
         self.body_is_whole = is_last;
         let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
-        if self.body_received > limit { Err(Code::BodyTooLarge) } else { Ok(()) }
+        if self.body_received > limit {
+            Err(Code::BodyTooLarge)
+        } else if !is_last && self.is_overdue() {
+            Err(Code::RequestTimeout)
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts the finished request, and writes it down.
@@ -184,7 +194,7 @@ impl Context {
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
         match self.reason {
-            Some(reason) if reason == Closed::HostDropped.as_str() => {
+            Some(reason) if Closed::ALL.iter().any(|closed| closed.as_str() == reason) => {
                 metrics.connections_closed.with_label_values(&[reason]).inc();
             }
             Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),

@@ -3,7 +3,7 @@
 //! The API may believe `X-Forwarded-*`, `X-Request-Id` and `traceparent`, because nobody else can set them. Identity
 //! reaches it as the client's own token and in no other way. Hop-by-hop fields are removed by Pingora before this.
 
-use http::{HeaderName, HeaderValue, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use pingora::http::RequestHeader;
 use todo_shared::{request_id, trace_context};
 
@@ -31,6 +31,8 @@ const OWNED: [&str; 14] = [
     "proxy",
 ];
 
+const TRACE_STATE: &str = "tracestate";
+
 /// Whether a client's field is not passed on. An underscore stands for a hyphen in many an application, so a name with
 /// one could be any of these in disguise.
 fn is_owned(name: &HeaderName) -> bool {
@@ -51,12 +53,38 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
     for name in owned {
         request.remove_header(&name);
     }
+    if !context.trace_is_continued {
+        // W3C Trace Context section 3.3: it belongs to a `traceparent` that goes no further.
+        request.remove_header(TRACE_STATE);
+    }
+    if context.version == Version::HTTP_2 {
+        join_cookies(request)?;
+    }
+    if request.method == Method::OPTIONS
+        && let Some(left) = max_forwards(&request.headers)
+    {
+        request.insert_header(header::MAX_FORWARDS, left.saturating_sub(1))?;
+    }
     request.insert_header("x-forwarded-for", context.client.to_string())?;
     request.insert_header("x-forwarded-proto", "https")?;
     request.insert_header("x-forwarded-host", context.host.as_str())?;
     request.insert_header(request_id::HEADER, context.request_id.as_str())?;
     request.insert_header(trace_context::HEADER, context.trace.to_string())?;
     request.append_header(header::VIA, via(context.version)).map(drop)
+}
+
+/// HTTP/2 may cut `Cookie` into many fields, HTTP/1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
+    let crumbs: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1 {
+        request.insert_header(header::COOKIE, crumbs.join(&b"; "[..]))?;
+    }
+    Ok(())
+}
+
+/// How many times the request may still be forwarded (RFC 9110 section 7.6.2); `None` where it does not say.
+pub(super) fn max_forwards(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
 }
 
 /// RFC 9110 section 7.6.3: the version that was received, and who received it.

@@ -11,7 +11,7 @@ pub mod pattern;
 pub mod route;
 mod target;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderValue, Method, Uri, Version, header};
 use pingora::{http::RequestHeader, proxy::Session};
@@ -24,10 +24,11 @@ use self::{
     route::{Match, Route},
     target::Target,
 };
-use crate::{edge::HeadLimits, reply::Reply, runtime::Runtime};
-
-/// What a request is told that asks for a method which is never forwarded (RFC 9110 section 9.1).
-const FORWARDED_METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+use crate::{
+    edge::{ALLOW, HeadLimits},
+    reply::Reply,
+    runtime::Runtime,
+};
 
 /// Host, path, route and size: everything that can be decided from the head alone.
 ///
@@ -37,11 +38,12 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     let runtime = Arc::clone(&context.runtime);
     let head = session.req_header_mut();
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
-        return Err(Reply::method_not_allowed(FORWARDED_METHODS));
+        return Err(Reply::method_not_allowed(HeaderValue::from_static(ALLOW)));
     }
     let malformed = || Reply::refuse(Code::RequestMalformed);
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
-    if raw == "*" {
+    if raw == "*" || (head.method == Method::OPTIONS && forward::max_forwards(&head.headers) == Some(0)) {
+        // Asked of the gateway itself, which has nothing to say about its options.
         return Err(Reply::refuse(Code::NotImplemented));
     }
     if context.version == Version::HTTP_2 {
@@ -70,9 +72,8 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
 
     // What was matched is what is sent: in origin form, in the path's one form, to the host that was trusted.
     let host_is_right = field.is_some_and(|field| field == context.host);
-    let one_form = target.with_path(&path);
-    if one_form != raw || head.uri.authority().is_some() {
-        head.set_uri(one_form.parse::<Uri>().map_err(|_| malformed())?);
+    if matches!(path, Cow::Owned(_)) || named.is_some() {
+        head.set_uri(target.with_path(&path).parse::<Uri>().map_err(|_| malformed())?);
     }
     if !host_is_right {
         head.insert_header(header::HOST, context.host.as_str()).map_err(|_| malformed())?;
@@ -130,9 +131,14 @@ fn check_bounds(head: &RequestHeader, target: &str, limits: HeadLimits) -> Resul
     Ok(())
 }
 
-/// A body that says beforehand that it is too large is refused before it is read.
+/// A body that says beforehand that it is too large is refused before it is read, and one that says it twice, which the
+/// gate refuses over HTTP/1.
 fn check_length(head: &RequestHeader, route: &Route) -> Result<(), Reply> {
-    let Some(length) = head.headers.get(header::CONTENT_LENGTH) else { return Ok(()) };
+    let mut lengths = head.headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    if lengths.next().is_some() {
+        return Err(Reply::refuse(Code::RequestMalformed));
+    }
     let length = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
     match length.ok_or_else(|| Reply::refuse(Code::RequestMalformed))? {
         length if length > route.rule.max_body => Err(Reply::refuse(Code::BodyTooLarge)),

@@ -7,6 +7,7 @@
 //! `Strict-Transport-Security` is left out of answers on the plain port: RFC 6797 section 7.2 forbids it there.
 
 pub mod fields;
+pub mod forward;
 
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
@@ -63,9 +64,9 @@ impl Field {
             Self::ContentTypeOptions => header::X_CONTENT_TYPE_OPTIONS,
             Self::FrameOptions => header::X_FRAME_OPTIONS,
             Self::ReferrerPolicy => header::REFERRER_POLICY,
-            Self::PermissionsPolicy => HeaderName::from_static("permissions-policy"),
-            Self::CrossOriginOpenerPolicy => HeaderName::from_static("cross-origin-opener-policy"),
-            Self::CrossOriginResourcePolicy => HeaderName::from_static("cross-origin-resource-policy"),
+            Self::PermissionsPolicy => const { HeaderName::from_static("permissions-policy") },
+            Self::CrossOriginOpenerPolicy => const { HeaderName::from_static("cross-origin-opener-policy") },
+            Self::CrossOriginResourcePolicy => const { HeaderName::from_static("cross-origin-resource-policy") },
         }
     }
 }
@@ -95,7 +96,7 @@ impl ResponsePolicy {
     /// # Errors
     /// Those of Pingora's header map, which has a bound of its own.
     pub fn apply(&self, answer: &mut ResponseHeader, over_tls: bool) -> pingora::Result<()> {
-        remove_telltales(answer);
+        hide_telltales(answer);
         for (name, value) in self.fields(over_tls) {
             answer.insert_header(name, value.clone())?;
         }
@@ -103,12 +104,9 @@ impl ResponsePolicy {
     }
 }
 
-fn remove_telltales(answer: &mut ResponseHeader) {
-    for name in TELLTALE {
-        if answer.headers.contains_key(&name) {
-            answer.remove_header(&name);
-        }
-    }
+/// Removes what would tell a stranger what runs here: all that the policy asks of an interim answer (1xx).
+pub fn hide_telltales(answer: &mut ResponseHeader) {
+    forward::remove(answer, &TELLTALE);
 }
 
 #[cfg(test)]

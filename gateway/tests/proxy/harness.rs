@@ -1,6 +1,11 @@
-//! A TLS listener in front of the proxy, and an origin that says what it is told to.
+//! A TLS listener in front of the proxy, and a client that sends what it is told to.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use pingora::{
@@ -8,102 +13,32 @@ use pingora::{
     server::configuration::ServerConf,
 };
 use rustls::{
-    ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
 use tempfile::TempDir;
 use todo_gateway::{
     config::{self, Config},
-    edge::{Edge, tls::Resumption},
+    edge::{
+        Edge,
+        tls::{Sessions, Tls, provider},
+    },
     observe::{
         access_log::{AccessLog, Output},
         metrics::Metrics,
-        record::Format,
     },
     proxy::Proxy,
     runtime::Shared,
 };
-use todo_shared::{cli::ConfigArgs, config::Variables};
+use todo_shared::{cli::ConfigArgs, config::Variables, telemetry::LogFormat};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::{Mutex, watch},
+    sync::watch,
     task::JoinSet,
 };
 
-/// What an origin says to every request.
-#[derive(Clone)]
-enum Says {
-    All(String),
-    Dribble,
-    Nothing,
-}
-
-/// An origin that keeps the heads it receives.
-pub(crate) struct Origin {
-    address: SocketAddr,
-    heads: Arc<Mutex<Vec<String>>>,
-    _tasks: JoinSet<()>,
-}
-
-impl Origin {
-    /// Answers every request with these octets, then closes.
-    pub(crate) async fn answering(answer: &str) -> Self {
-        Self::start(Says::All(answer.to_owned())).await
-    }
-
-    /// Answers with a head and then one octet every tenth of a second, for ever.
-    pub(crate) async fn dribbling() -> Self {
-        Self::start(Says::Dribble).await
-    }
-
-    /// Never answers.
-    pub(crate) async fn silent() -> Self {
-        Self::start(Says::Nothing).await
-    }
-
-    async fn start(says: Says) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
-        let address = listener.local_addr().expect("address");
-        let heads = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = JoinSet::new();
-        let kept = Arc::clone(&heads);
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            loop {
-                let (mut stream, _) = listener.accept().await.expect("connection");
-                let (kept, says) = (Arc::clone(&kept), says.clone());
-                connections.spawn(async move {
-                    let mut octets = Vec::new();
-                    while !octets.windows(4).any(|end| end == b"\r\n\r\n") {
-                        if stream.read_buf(&mut octets).await.unwrap_or(0) == 0 {
-                            return;
-                        }
-                    }
-                    kept.lock().await.push(String::from_utf8_lossy(&octets).into_owned());
-                    match says {
-                        Says::All(answer) => drop(stream.write_all(answer.as_bytes()).await),
-                        Says::Nothing => std::future::pending().await,
-                        Says::Dribble => {
-                            let mut ticks = tokio::time::interval(Duration::from_millis(100));
-                            let mut piece = &b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"[..];
-                            while stream.write_all(piece).await.is_ok() {
-                                ticks.tick().await;
-                                piece = b"a";
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, heads, _tasks: tasks }
-    }
-
-    /// The heads so far.
-    pub(crate) async fn heads(&self) -> Vec<String> {
-        self.heads.lock().await.clone()
-    }
-}
+use crate::origin::Origin;
 
 /// A file with one route for everything, with this key changed.
 pub(crate) fn route(changed: &str) -> String {
@@ -138,18 +73,22 @@ impl Gateway {
     /// Starts one in front of this origin, with these lines on top of development's configuration.
     pub(crate) async fn before(origin: &Origin, text: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
-        let config = load(&folder, &format!("upstreams.api.addresses = [\"{}\"]\n{text}", origin.address));
+        let authority = folder.path().join("tls");
+        let text = format!(
+            "tls.directory = \"{}\"\nupstreams.api.addresses = [\"{}\"]\n{text}",
+            authority.display(),
+            origin.address()
+        );
+        let config = load(&folder, &text);
         let log = folder.path().join("access.log");
         let metrics = Metrics::new().expect("metrics");
-        let access_log = AccessLog::start(Output::File(log.clone()), Format::Json, metrics.access_log_dropped.clone());
-        let (server, client) = tls();
-        let shared = Arc::new(Shared::new(
-            config,
-            Arc::new(server),
-            Resumption::new().expect("randomness"),
-            metrics,
-            access_log.expect("log"),
-        ));
+        let access_log =
+            AccessLog::start(Output::File(log.clone()), LogFormat::Json, metrics.access_log_dropped.clone());
+        let _ = provider().install_default();
+        let sessions = Sessions::new().expect("randomness");
+        let tls = Tls::load(&config.tls, &sessions, SystemTime::now()).expect("certificates");
+        let client = client(&authority.join("ca.pem"));
+        let shared = Arc::new(Shared::new(config, tls, sessions, metrics, access_log.expect("log")));
         let proxy = http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared)));
         let surroundings = todo_gateway::surroundings::Gateway::new(Arc::clone(&shared), None);
         let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings), Duration::from_mins(1)));
@@ -179,17 +118,66 @@ impl Gateway {
         self.shared.drain();
     }
 
-    /// The octets that come back for these, until the gateway closes.
-    pub(crate) async fn octets(&self, request: &str) -> Vec<u8> {
+    async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.expect("connected");
         let name = ServerName::try_from("localhost").expect("name");
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.client));
-        let mut stream = connector.connect(name, stream).await.expect("handshake");
+        connector.connect(name, stream).await.expect("handshake")
+    }
+
+    /// The octets that come back for these, until the gateway closes.
+    pub(crate) async fn octets(&self, request: &str) -> Vec<u8> {
+        let mut stream = self.connect().await;
         // The gateway may answer and close before it has read everything.
         let _ = stream.write_all(request.as_bytes()).await;
         let mut octets = Vec::new();
         let _ = stream.read_to_end(&mut octets).await;
         octets
+    }
+
+    /// What comes back for a request whose body trickles in, an octet every tenth of a second.
+    pub(crate) async fn trickle(&self, head: &str) -> Answer {
+        let (mut from, mut to) = tokio::io::split(self.connect().await);
+        to.write_all(head.as_bytes()).await.expect("sent");
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let trickling = async {
+            while to.write_all(b"a").await.is_ok() {
+                ticks.tick().await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let mut octets = Vec::new();
+        tokio::select! {
+            read = from.read_to_end(&mut octets) => drop(read),
+            () = trickling => {}
+        }
+        Answer::parse(&octets)
+    }
+
+    /// Sends a request and reads nothing, until the gateway closes for this reason.
+    pub(crate) async fn unread(&self, request: &str, reason: &str) {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let closed = self.shared.metrics.connections_closed.with_label_values(&[reason]);
+        let wait = async {
+            while closed.get() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("closed in time");
+    }
+
+    /// Sends this request until the gateway stops reading, reads no answer, and leaves.
+    pub(crate) async fn flood(&self, request: &str) {
+        let mut stream = self.connect().await;
+        let requests = request.repeat(100);
+        while let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), stream.write_all(requests.as_bytes())).await
+        {
+        }
+        drop(stream);
+        while self.shared.open_connections() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// One request on a connection of its own, and its answer.
@@ -238,18 +226,11 @@ fn load(folder: &TempDir, text: &str) -> Config {
     config::load_with(&arguments, &NoVariables).unwrap_or_else(|report| panic!("{report}"))
 }
 
-fn tls() -> (ServerConfig, ClientConfig) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let key = rcgen::KeyPair::generate().expect("key");
-    let certificate =
-        rcgen::CertificateParams::new(["localhost".to_owned()]).expect("names").self_signed(&key).expect("signed");
-    let chain = vec![certificate.der().clone()];
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+/// A client that trusts this authority.
+fn client(authority: &Path) -> ClientConfig {
     let mut roots = RootCertStore::empty();
-    roots.add(certificate.der().clone()).expect("root");
-    let mut server = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).expect("certificate");
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    (server, ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+    roots.add(CertificateDer::from_pem_file(authority).expect("certificate")).expect("root");
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 /// An answer, taken apart.

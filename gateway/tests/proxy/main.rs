@@ -9,11 +9,14 @@
 )]
 
 mod harness;
+mod messages;
+mod origin;
 
 use std::time::Duration;
 
-use harness::{Gateway, Origin};
+use harness::Gateway;
 use http::StatusCode;
+use origin::Origin;
 
 /// The problem code of an answer.
 fn code(answer: &harness::Answer) -> String {
@@ -32,7 +35,7 @@ async fn the_origin_receives_the_gateways_word_and_not_the_clients() {
     let gateway = Gateway::before(&origin, "").await;
     let answer = gateway
         .ask(&format!(
-            "{}X-Forwarded-For: 203.0.113.9\r\nX-User-Id: 1\r\nX_User_Id: 1\r\nX-Request-Id: forged\r\nForwarded: for=1.2.3.4\r\n\
+            "{}X-Forwarded-For: 203.0.113.9\r\nX-User-Id: 1\r\nX_User_Id: 1\r\nX-Request-Id: forged\r\nTracestate: a=b\r\nForwarded: for=1.2.3.4\r\n\
              Connection: x-hop\r\nX-Hop: 1\r\nTE: trailers\r\nAuthorization: Bearer t\r\nVia: 1.1 other\r\n\r\n",
             GET.replace("/v1/x", "/v1/%78?q=%2f")
         ))
@@ -55,7 +58,7 @@ async fn the_origin_receives_the_gateways_word_and_not_the_clients() {
     ] {
         assert!(head.lines().any(|found| found == line), "{line} in\n{head}");
     }
-    for absent in ["203.0.113.9", "x-user-id", "x_user_id", "forged", "forwarded: for", "x-hop", "te: "] {
+    for absent in ["203.0.113.9", "x-user-id", "x_user_id", "forged", "tracestate", "forwarded: for", "x-hop", "te: "] {
         assert!(!head.contains(absent), "{absent} in\n{head}");
     }
     assert_eq!(head.matches("traceparent: 00-").count(), 1);
@@ -66,8 +69,9 @@ async fn a_trusted_proxy_is_believed() {
     let origin = Origin::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
     let gateway = Gateway::before(&origin, "client_address.trusted_proxies = [\"127.0.0.0/8\"]").await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let request =
-        format!("{GET}X-Forwarded-For: 1.1.1.1, 203.0.113.9\r\nX-Request-Id: theirs\r\ntraceparent: {trace}\r\n\r\n");
+    let request = format!(
+        "{GET}X-Forwarded-For: 1.1.1.1, 203.0.113.9\r\nX-Request-Id: theirs\r\ntraceparent: {trace}\r\ntracestate: a=b\r\n\r\n"
+    );
     let answer = gateway.ask(&request).await;
     assert_eq!(
         (answer.status, &answer.headers["x-request-id"]),
@@ -75,6 +79,7 @@ async fn a_trusted_proxy_is_believed() {
     );
     let head = origin.heads().await.remove(0).to_lowercase();
     assert!(head.contains("x-forwarded-for: 203.0.113.9\r\n") && head.contains("x-request-id: theirs\r\n"), "{head}");
+    assert!(head.contains("tracestate: a=b\r\n"), "{head}");
     assert!(
         head.contains("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-") && !head.contains("00f067aa0ba902b7"),
         "{head}"
@@ -164,6 +169,34 @@ async fn an_answer_that_dribbles_is_cut_at_the_end_of_its_time() {
 }
 
 #[tokio::test]
+async fn a_body_that_trickles_does_not_stretch_the_routes_time() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    let head = format!("{}Content-Length: 100000\r\n\r\n", GET.replace("GET", "POST"));
+    let answer = tokio::time::timeout(Duration::from_secs(10), gateway.trickle(&head)).await.expect("in time");
+    assert_eq!((answer.status.as_u16(), code(&answer).as_str()), (408, "request_timeout"));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
+    let length = 64 << 20;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
+    let origin = Origin::answering(&answer).await;
+    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    gateway.unread(&format!("{GET}\r\n"), "write_timeout").await;
+    assert_eq!(gateway.access_log()[0]["reason"], "write_timeout");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_its_refusal_is_no_fault_of_ours() {
+    let origin = Origin::silent().await;
+    let gateway = Gateway::before(&origin, "").await;
+    gateway.flood(&format!("{}\r\n", GET.replace("/v1/x", "/nothing"))).await;
+    let lines = gateway.access_log();
+    assert!(lines.len() > 100 && lines.iter().all(|line| line["reason"] == "not_found"), "{:?}", lines.last());
+}
+
+#[tokio::test]
 async fn the_code_of_the_apis_problem_is_in_the_log() {
     let body = r#"{"code":"token_missing"}"#;
     let answer = format!(
@@ -210,6 +243,9 @@ async fn over_http2_the_same_holds() {
         assert_eq!(code(&answer), expected, "{method} {uri}");
         assert!(answer.headers.contains_key("content-security-policy"), "{expected}");
     }
+    let mut twice = request("POST", "https://localhost/v1/x", 2);
+    twice.headers_mut().append("content-length", http::HeaderValue::from_static("2"));
+    assert_eq!(code(&gateway.ask_http2(twice).await), "request_malformed");
     let mut many = request("GET", "https://localhost/v1/x", 0);
     for number in 0..101 {
         many.headers_mut().insert(

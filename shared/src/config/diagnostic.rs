@@ -104,11 +104,35 @@ pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
 /// Parts of a key's name after which its value is never shown.
 const SECRET_WORDS: [&str; 5] = ["secret", "password", "key_ring", "token", "url"];
 
+/// Whether the line at this place may hold a secret: because of a key on it, or of the key whose value it goes on with.
 fn may_hold_a_secret(text: &str, at: usize) -> bool {
-    let start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
-    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default().to_lowercase();
-    let key = line.split('=').next().unwrap_or_default();
-    SECRET_WORDS.iter().any(|word| key.contains(word))
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length);
+    let statement = text.get(statement_start(text, at)..end).unwrap_or(text).to_lowercase();
+    // All keys of an inline table stand before its last equals sign.
+    let keys = statement.rsplit_once('=').map_or(statement.as_str(), |(keys, _)| keys);
+    SECRET_WORDS.iter().any(|word| keys.contains(word))
+}
+
+/// Where the statement begins that this place belongs to; its value may go over many lines.
+fn statement_start(text: &str, at: usize) -> usize {
+    let line_start = |at: usize| text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+    let mut start = line_start(at);
+    for quotes in ["\"\"\"", "'''"] {
+        let before = text.get(..start).unwrap_or_default();
+        if before.matches(quotes).count() % 2 == 1 {
+            start = before.rfind(quotes).map_or(start, line_start);
+        }
+    }
+    while start > 0 && !text.get(start..).and_then(|rest| rest.lines().next()).is_some_and(begins_a_statement) {
+        start = line_start(start - 1);
+    }
+    start
+}
+
+fn begins_a_statement(line: &str) -> bool {
+    let is_key =
+        |key: &str| !key.is_empty() && key.chars().all(|letter| letter.is_alphanumeric() || " _-.\"'".contains(letter));
+    line.starts_with('[') || line.split_once('=').is_some_and(|(key, _)| is_key(key.trim()))
 }
 
 /// A value over many lines is marked at its first.
@@ -135,5 +159,27 @@ mod tests {
         assert_eq!(nearest("httsp", known.into_iter()), Some("https"));
         assert_eq!(nearest("redirect_prot", known.into_iter()), Some("redirect_port"));
         assert_eq!(nearest("colour", known.into_iter()), None);
+    }
+
+    #[test]
+    fn a_line_is_not_shown_where_its_key_or_that_of_its_statement_is_secret() {
+        for text in [
+            "key_ring = \"here\"",
+            "auth = { key_ring = \"x\", here = 1 }",
+            "[auth]\nkey_ring = \"\"\"\nMTIz==\nhere\n\"\"\"\n",
+            "[auth]\nkey_ring = '''\nMTIz==\nhere",
+            "passwords = [\n  \"a\",\n  \"here\",\n]",
+            "key_ring \"here\"",
+        ] {
+            assert!(may_hold_a_secret(text, text.find("here").expect("marked")), "{text}");
+        }
+        for text in [
+            "names = [\n  \"here\",\n]",
+            "key_ring = \"x\"\nhere = 1",
+            "key_ring = \"\"\"x\"\"\"\nnames = [\n\"here\"]",
+            "key_ring = \"x\"\n[here]",
+        ] {
+            assert!(!may_hold_a_secret(text, text.find("here").expect("marked")), "{text}");
+        }
     }
 }

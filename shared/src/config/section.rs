@@ -71,14 +71,6 @@ impl<'a> Section<'a> {
         self.required(key).and_then(|entry| self.parse(key, &entry.located))
     }
 
-    /// As [`Section::parsed`], for a key that may be absent.
-    pub fn parsed_optional<T: FromStr<Err: Display>>(&self, key: &'static str) -> Option<Option<T>> {
-        match self.entry(key) {
-            Some(entry) if !is_empty_text(&entry.located) => self.parse(key, &entry.located).map(Some),
-            _ => Some(None),
-        }
-    }
-
     /// A list; from an environment variable, separated by commas. Absent is empty.
     pub fn list<T: Setting>(&self, key: &'static str) -> Option<Vec<T>> {
         self.elements(key, |located| self.convert(key, located))

@@ -1,96 +1,218 @@
-//! TLS: one rustls configuration for the HTTPS endpoint, built anew for each snapshot.
+//! The TLS that clients meet: one rustls configuration, made of checked certificates.
 //!
-//! TLS 1.2 and 1.3, the hybrid X25519MLKEM768 first, HTTP/2 and HTTP/1.1 by ALPN, no early data. What must outlive a
-//! reload, or every client would have to shake hands in full again, stands in [`Resumption`].
+//! rustls is configured here and not through Pingora, which offers neither a minimum version, nor session tickets, nor a
+//! choice of certificate by name. A configuration is immutable; a reload makes a new one. What clients hold on to, their
+//! sessions, lives in [`Sessions`], which outlives reloads: a reload that forgot it would cost every returning client a
+//! full handshake.
+//!
+//! 0-RTT (RFC 8446, section 2.3) is off: early data can be replayed, and the API has requests that must not be.
 
-mod certificate;
+mod certificates;
+mod error;
 mod local_authority;
 mod resolver;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::SystemTime,
+};
 
-pub use certificate::{CertificateError, Served};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
-    crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
+    crypto::{
+        CryptoProvider,
+        aws_lc_rs::{self, Ticketer, kx_group},
+    },
     server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
     version::{TLS12, TLS13},
 };
 
-use crate::config::{Tls, TlsVersion};
+pub use self::error::{AuthorityError, CertificateError, Error, Errors, Warning};
+use crate::{
+    config::{self, TlsVersion},
+    edge::tls::{certificates::Certificate, resolver::Resolver},
+};
 
-/// Sessions that are remembered for clients that take no tickets.
-const REMEMBERED_SESSIONS: usize = 10_240;
+/// Sessions kept for clients of TLS 1.2 that do not take tickets (RFC 5246, section 7.3); the oldest one leaves first.
+const MAX_STORED_SESSIONS: usize = 1024;
 
-/// What lets clients resume a session; shared by all configurations of a process.
-#[derive(Debug, Clone)]
-pub struct Resumption {
-    tickets: Arc<dyn ProducesTickets>,
-    sessions: Arc<dyn StoresServerSessions>,
+/// What clients need to resume their sessions: the keys of tickets and the store for those that take none.
+///
+/// Made once for a process. The ticket keys change by themselves every six hours and are good for twelve.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    ticketer: Arc<dyn ProducesTickets>,
+    store: Arc<dyn StoresServerSessions>,
 }
 
-impl Resumption {
-    /// Fresh ticket keys (rotated by rustls every six hours) and an empty cache.
+impl Sessions {
+    /// No sessions yet.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
-    pub fn new() -> Result<Self, CertificateError> {
-        let tickets = aws_lc_rs::Ticketer::new().map_err(|error| CertificateError::Tls(error.to_string()))?;
-        Ok(Self { tickets, sessions: ServerSessionMemoryCache::new(REMEMBERED_SESSIONS) })
+    /// Where the system has no randomness.
+    pub fn new() -> Result<Self, Error> {
+        let ticketer = Ticketer::new()?;
+        Ok(Self { ticketer, store: ServerSessionMemoryCache::new(MAX_STORED_SESSIONS) })
     }
 }
 
-/// A TLS configuration with what it serves.
-#[derive(Debug, Clone)]
-pub struct Compiled {
-    /// For the edge.
-    pub config: Arc<ServerConfig>,
-    /// For operators: every certificate with its names and its end.
-    pub served: Vec<Served>,
+/// What an operator wants to know of a certificate; for logs, `check` and metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The file of the chain.
+    pub chain: PathBuf,
+    /// The names and addresses it holds, in its order, names in lower case.
+    pub names: Vec<String>,
+    /// When the first certificate of the chain ends.
+    pub not_after: SystemTime,
 }
 
-/// Reads and checks all certificates and builds the configuration; a local authority makes what is missing.
+/// TLS, ready to be spoken.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    summary: Vec<Summary>,
+    warnings: Vec<Warning>,
+    /// From when until when the local authority's certificate is valid.
+    local: Option<(SystemTime, SystemTime)>,
+}
+
+impl Tls {
+    /// Reads and checks all certificates as of `now`; what the local authority has not, it makes.
+    ///
+    /// Blocks for the time of a few file operations, and for a few seconds where another process is at work in the local
+    /// authority's folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong: an operator learns of all mistakes at once.
+    pub fn load(settings: &config::Tls, sessions: &Sessions, now: SystemTime) -> Result<Self, Errors<Error>> {
+        let provider = provider();
+        let make = |directory: &Path| local_authority::load(directory, &provider, now).map(Some);
+        let (mut certificates, local) = load_all(settings, &provider, now, make)?;
+        let validity = local.as_ref().map(Certificate::validity);
+        certificates.extend(local);
+        let summary = certificates.iter().map(Certificate::summary).collect();
+        let warnings = warnings(&certificates, now);
+        let resolver = Resolver::new(certificates).ok_or(Error::NoCertificate)?;
+        let config = server_config(settings.min_version, resolver, sessions, provider).map_err(Error::Provider)?;
+        Ok(Self { config: Arc::new(config), summary, warnings, local: validity })
+    }
+
+    /// Checks what [`Self::load`] would load, and writes nothing. What the local authority would have to make is taken
+    /// on trust.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn check(settings: &config::Tls, now: SystemTime) -> Result<Vec<Warning>, Errors<Error>> {
+        let provider = provider();
+        let look = |directory: &Path| local_authority::look(directory, &provider, now);
+        let (mut certificates, local) = load_all(settings, &provider, now, look)?;
+        certificates.extend(local);
+        Ok(warnings(&certificates, now))
+    }
+
+    /// What an acceptor needs.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+
+    /// The certificates in force, in their order: the first one serves clients that name no known host.
+    pub fn summary(&self) -> &[Summary] {
+        &self.summary
+    }
+
+    /// When the certificate that serves each name ends. Where two hold the same name, the earlier one serves it.
+    pub fn ends(&self) -> BTreeMap<&str, SystemTime> {
+        let mut ends = BTreeMap::new();
+        for summary in &self.summary {
+            for name in &summary.names {
+                ends.entry(name.as_str()).or_insert(summary.not_after);
+            }
+        }
+        ends
+    }
+
+    /// What is good now and should not stay as it is.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Whether the local authority's certificate is in the last third of its life, where loading anew makes another.
+    pub fn is_renewal_due(&self, now: SystemTime) -> bool {
+        self.local.is_some_and(|validity| local_authority::is_due(validity, now))
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Tls").field("summary", &self.summary).finish_non_exhaustive()
+    }
+}
+
+/// aws-lc-rs with the key exchange that stands against a quantum computer first (X25519MLKEM768,
+/// draft-ietf-tls-ecdhe-mlkem): the cryptography of the whole process.
 ///
-/// # Errors
-/// The first certificate or key that must not be used, named by its file.
-pub fn compile(tls: &Tls, resumption: &Resumption, now: SystemTime) -> Result<Compiled, CertificateError> {
-    let mut files: Vec<(PathBuf, PathBuf)> =
-        tls.certificates.iter().map(|files| (files.chain.clone(), files.key.clone())).collect();
-    if let Some(folder) = &tls.local_authority {
-        files.push(local_authority::ensure(folder, now)?);
+/// As a server, rustls takes the first group of the *client's* list that is in this one; as a client, it offers them in
+/// this order.
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        ..aws_lc_rs::default_provider()
     }
-    let provider = Arc::new(provider());
-    let mut pairs = Vec::new();
-    for (chain, key) in &files {
-        pairs.push(certificate::load(chain, key, &provider, now)?);
+}
+
+/// The given certificates, and the local authority's where there is one. Looks at every file before it fails.
+fn load_all(
+    settings: &config::Tls,
+    provider: &CryptoProvider,
+    now: SystemTime,
+    local: impl FnOnce(&Path) -> Result<Option<Certificate>, AuthorityError>,
+) -> Result<(Vec<Certificate>, Option<Certificate>), Errors<Error>> {
+    let (mut certificates, mut errors) = (Vec::new(), Vec::new());
+    for files in &settings.certificates {
+        match Certificate::load(files, provider, now) {
+            Ok(certificate) => certificates.push(certificate),
+            Err(Errors(mistakes)) => errors.extend(mistakes.into_iter().map(Error::Certificate)),
+        }
     }
-    let served = pairs.iter().map(|(_, served)| served.clone()).collect();
-    let resolver = resolver::ByName::new(pairs);
-    let versions: &[&SupportedProtocolVersion] = match tls.min_version {
+    let local = settings.local_authority.as_deref().map(local).transpose();
+    match local {
+        Ok(local) if errors.is_empty() => Ok((certificates, local.flatten())),
+        local => {
+            errors.extend(local.err().map(Error::Authority));
+            Err(Errors(errors))
+        }
+    }
+}
+
+fn warnings(certificates: &[Certificate], now: SystemTime) -> Vec<Warning> {
+    certificates.iter().flat_map(|certificate| certificate.warnings(now)).collect()
+}
+
+fn server_config(
+    min_version: TlsVersion,
+    resolver: Resolver,
+    sessions: &Sessions,
+    provider: CryptoProvider,
+) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&SupportedProtocolVersion] = match min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(versions)
-        .map_err(|error| CertificateError::Tls(error.to_string()))?
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = resumption.tickets.clone();
-    config.session_storage = resumption.sessions.clone();
-    Ok(Compiled { config: Arc::new(config), served })
+    config.ticketer = Arc::clone(&sessions.ticketer);
+    config.session_storage = Arc::clone(&sessions.store);
+    config.max_early_data_size = 0;
+    Ok(config)
 }
-
-/// aws-lc-rs with the hybrid group first: recorded traffic stays secret when quantum computers come.
-fn provider() -> CryptoProvider {
-    let groups: Vec<&'static dyn SupportedKxGroup> = vec![
-        aws_lc_rs::kx_group::X25519MLKEM768,
-        aws_lc_rs::kx_group::X25519,
-        aws_lc_rs::kx_group::SECP256R1,
-        aws_lc_rs::kx_group::SECP384R1,
-    ];
-    CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() }
-}
-
-#[cfg(test)]
-mod tests;

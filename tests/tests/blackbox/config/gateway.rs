@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read as _,
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -167,6 +168,13 @@ async fn local_authority(_: &Services) {
     for file in ["ca.pem", "ca.key", "server.pem", "server.key"] {
         assert!(edge.folder.path().join("tls").join(file).is_file(), "{file}");
     }
+    let metrics = edge.gateway.admin().unwrap().get("/metrics").await.expect(200).text;
+    assert!(metrics.contains("gateway_certificate_not_after_timestamp_seconds{name=\"localhost\"}"), "{metrics}");
+    let empty = tempfile::tempdir().unwrap();
+    let mut check = tier("todo-gateway").unwrap();
+    let output = check.arg("check").env("TODO_GATEWAY__TLS__DIRECTORY", empty.path().join("tls")).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(fs::read_dir(empty.path()).unwrap().count(), 0, "a check writes nothing");
     let output =
         tier("todo-gateway").unwrap().arg("check").env("TODO_GATEWAY__TLS__LOCAL_AUTHORITY", "false").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "nothing to serve TLS with");
@@ -188,6 +196,22 @@ async fn certificates(_: &Services) {
     let pair = own(&theirs.join("server.pem"), &theirs.join("server.key"));
     let gateway = Gateway::start(folder.path(), &[origin.port], &pair).await.unwrap();
     Client::https(gateway.https_port, &theirs.join("ca.pem")).unwrap().get("/v1/x").await.expect(200);
+    // A key that others can read is a warning, and two broken pairs are told at once.
+    let key = folder.path().join("open.key");
+    fs::copy(theirs.join("server.key"), &key).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let check = |text: String| {
+        let file = folder.path().join("checked.toml");
+        fs::write(&file, text).unwrap();
+        let output = tier("todo-gateway").unwrap().args(["check", "--config"]).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, warning) = check(own(&theirs.join("server.pem"), &key));
+    assert!(code == Some(0) && warning.contains("warning: ") && warning.contains("open.key"), "{warning}");
+    let second = "[[tls.certificates]]\nchain = \"second.pem\"\nkey = \"second.key\"\n";
+    let (code, text) = check(own(Path::new("first.pem"), Path::new("first.key")) + second);
+    assert_eq!(code, Some(1));
+    assert!(["first.pem", "first.key", "second.pem", "second.key"].iter().all(|file| text.contains(file)), "{text}");
     // A key of another pair, a file that is not there, a file that is no certificate: each is one clear sentence.
     for (chain, key) in [
         ("server.pem", "ca.key"),
