@@ -98,19 +98,11 @@ pub(super) async fn advance(connection: &mut Connection, list: Uuid, count: i64)
 pub(super) async fn append(
     connection: &mut Connection,
     list: Uuid,
-    (entity, id, op): (Entity, Uuid, Op),
+    change: (Entity, Uuid, Op),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     advance(connection, list, 1).await?;
-    sqlx::query(APPEND_MEMBERS)
-        .bind(list)
-        .bind(entity.as_str())
-        .bind(id)
-        .bind(op.as_str())
-        .bind(now)
-        .execute(connection)
-        .await?;
-    Ok(())
+    write(connection, APPEND_MEMBERS, list, change, now).await
 }
 
 const NUMBER_USER: &str = "UPDATE users SET change_seq = change_seq + 1 WHERE id = $1";
@@ -121,12 +113,23 @@ const APPEND_USER: &str = "INSERT INTO changes (user_id, seq, entity, entity_id,
 pub(super) async fn append_for(
     connection: &mut Connection,
     user: Uuid,
-    (entity, id, op): (Entity, Uuid, Op),
+    change: (Entity, Uuid, Op),
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     sqlx::query(NUMBER_USER).bind(user).execute(&mut *connection).await?;
-    sqlx::query(APPEND_USER)
-        .bind(user)
+    write(connection, APPEND_USER, user, change, now).await
+}
+
+/// Runs [`APPEND_MEMBERS`] of a list or [`APPEND_USER`] of a user.
+async fn write(
+    connection: &mut Connection,
+    text: &'static str,
+    whose: Uuid,
+    (entity, id, op): (Entity, Uuid, Op),
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(text)
+        .bind(whose)
         .bind(entity.as_str())
         .bind(id)
         .bind(op.as_str())
