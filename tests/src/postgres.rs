@@ -59,7 +59,7 @@ impl Postgres {
         server.arg("-D").arg(self.folder.path().join("data"));
         server.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-c", "max_connections=200"]);
         server.arg("-c").arg(format!("unix_socket_directories={}", self.folder.path().display()));
-        self.process = Some(Process::start("postgres", &std::env::temp_dir().join(log_folder()?), &mut server)?);
+        self.process = Some(Process::start("postgres", self.folder.path(), &mut server)?);
         eventually("PostgreSQL to answer", Duration::from_mins(1), async || self.query("postgres", "SELECT 1").ok())
             .await;
         Ok(())
@@ -123,12 +123,6 @@ impl Drop for Postgres {
             std::thread::yield_now();
         }
     }
-}
-
-fn log_folder() -> io::Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("todo-postgres-logs-{}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
 }
 
 /// PostgreSQL refuses to run as root: there, its own user runs it. `None` for anybody else.

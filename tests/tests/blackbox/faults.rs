@@ -241,7 +241,7 @@ pub(crate) async fn replicas_share_the_load_and_a_dead_one_is_left_out(services:
 
 pub(crate) async fn two_replicas_migrate_once(services: &Services, database: Database) {
     let folder = tempfile::tempdir().unwrap();
-    let url = services.fresh(database, Some(folder.path())).await.unwrap();
+    let url = services.fresh(database, folder.path()).await.unwrap();
     let migrate = || {
         let url = url.clone();
         tokio::task::spawn_blocking(move || {

@@ -1,6 +1,6 @@
 //! The running services that cases share, and the PostgreSQL under them.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use todo_tests::{api, postgres::Postgres, stack::Stack};
 use tokio::sync::OnceCell;
@@ -40,25 +40,19 @@ impl Services {
             Database::Sqlite => &self.on_sqlite,
             Database::Postgres => &self.on_postgres,
         };
-        let start = async || Stack::start(folder()?, self.fresh(database, None).await?, "", "").await.map(Arc::new);
+        let start = async || {
+            let folder = folder()?;
+            let url = self.fresh(database, folder.path()).await?;
+            Stack::start(folder, url, "", "").await.map(Arc::new)
+        };
         cell.get_or_try_init(start).await.cloned()
     }
 
     /// The URL of an empty database; SQLite's file goes into `folder`.
-    pub(crate) async fn fresh(&self, database: Database, folder: Option<&std::path::Path>) -> io::Result<String> {
+    pub(crate) async fn fresh(&self, database: Database, folder: &Path) -> io::Result<String> {
         match database {
             Database::Postgres => self.postgres().await?.database(),
-            Database::Sqlite => {
-                // Without a folder the file lives in one of its own, which the process's end leaves to the system.
-                let own = std::env::temp_dir().join(format!("todo-sqlite-{}", uuid::Uuid::now_v7()));
-                let folder = if let Some(folder) = folder {
-                    folder
-                } else {
-                    std::fs::create_dir(&own)?;
-                    &own
-                };
-                Ok(api::sqlite_url(folder))
-            }
+            Database::Sqlite => Ok(api::sqlite_url(folder)),
         }
     }
 
@@ -69,7 +63,7 @@ impl Services {
     /// Starts a service of the case's own.
     pub(crate) async fn own(&self, database: Database, api: &str, gateway: &str) -> Stack {
         let folder = folder().expect("a folder");
-        let url = self.fresh(database, Some(folder.path())).await.expect("a database");
+        let url = self.fresh(database, folder.path()).await.expect("a database");
         Stack::start(folder, url, api, gateway).await.expect("a service")
     }
 }

@@ -16,7 +16,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use crate::{
     config::{PATIENCE, Row, rows},
-    service::{Database, Services},
+    service::Services,
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -106,7 +106,7 @@ async fn require_if_match(_: &Services) {
 async fn database_url(services: &Services) {
     let own = own("").await;
     assert!(own.folder.path().join("todo.sqlite").is_file());
-    let url = services.fresh(Database::Postgres, None).await.unwrap();
+    let url = services.postgres().await.unwrap().database().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let api = Api::start(folder.path(), &url, "").await.unwrap();
     Client::http(api.port).unwrap().register().await;
@@ -115,7 +115,7 @@ async fn database_url(services: &Services) {
 
 async fn max_connections(services: &Services) {
     let most = async |connections: u32| {
-        let url = services.fresh(Database::Postgres, None).await.unwrap();
+        let url = services.postgres().await.unwrap().database().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let api =
             Api::start(folder.path(), &url, &format!("[database]\nmax_connections = {connections}\n")).await.unwrap();
@@ -136,7 +136,7 @@ async fn max_connections(services: &Services) {
 }
 
 async fn statement_timeout(services: &Services) {
-    let url = services.fresh(Database::Postgres, None).await.unwrap();
+    let url = services.postgres().await.unwrap().database().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let api = Api::start(folder.path(), &url, "[database]\nstatement_timeout = \"200ms\"\n").await.unwrap();
     let user = Client::http(api.port).unwrap().register().await;
