@@ -7,7 +7,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{
@@ -47,7 +50,7 @@ pub struct Origin {
     /// Where it listens.
     pub port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
-    connections: Arc<Mutex<usize>>,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -63,16 +66,17 @@ impl Origin {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
+        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (recorded, counted) = (requests.clone(), connections.clone());
         let answer: Arc<dyn Fn(Request) -> Answer + Send + Sync> = Arc::new(move |request| Box::pin(answer(request)));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                *counted.lock().expect("unpoisoned") += 1;
-                let (recorded, answer) = (recorded.clone(), answer.clone());
+                counted.fetch_add(1, Ordering::AcqRel);
+                let (recorded, counted, answer) = (recorded.clone(), counted.clone(), answer.clone());
                 tokio::spawn(async move {
                     // A peer that leaves in the middle is no concern of the origin's.
                     let _ = serve(stream, &recorded, &*answer).await;
+                    counted.fetch_sub(1, Ordering::AcqRel);
                 });
             }
         });
@@ -97,9 +101,9 @@ impl Origin {
         self.requests().pop().unwrap_or_default()
     }
 
-    /// How many connections were accepted so far.
+    /// How many connections to it are open.
     pub fn connections(&self) -> usize {
-        *self.connections.lock().expect("unpoisoned")
+        self.connections.load(Ordering::Acquire)
     }
 }
 
