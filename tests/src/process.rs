@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::wait::eventually;
@@ -89,8 +89,16 @@ impl Process {
     }
 }
 
+/// Asks first, so that a script can end what it started; kills what has not ended after two seconds.
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.signal(Signal::Terminate);
+            let deadline = Instant::now() + Duration::from_secs(2);
+            while self.ended().is_none() && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

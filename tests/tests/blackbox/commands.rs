@@ -26,7 +26,10 @@ fn root() -> PathBuf {
 /// `deploy/bin/run`, which is all that `make run` calls, on free ports; make itself would turn its exit code into 2.
 fn run(var: &Path) -> (Command, [u16; 5]) {
     let ports = PORTS.map(|_| ports::free().unwrap());
-    let mut command = Command::new(root().join("deploy/bin/run"));
+    // A shell cannot trap a signal that was ignored when it began, and whoever runs these tests in the background has
+    // SIGINT ignored; a person at a terminal has not.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(root().join("deploy/bin/run"));
     command.env("VAR", var).envs(PORTS.iter().zip(ports).map(|(name, port)| (name, port.to_string())));
     (command, ports)
 }
