@@ -172,7 +172,6 @@ fn shared_cases() -> impl IntoIterator<Item = Shared> {
         edge::paths_have_one_reading,
         edge::malformed_heads_are_refused_before_the_api,
         edge::pipelined_requests_are_answered_in_order,
-        edge::identity_headers_are_stripped,
         operations::request_ids_are_kept_in_both_logs,
         edge::large_bodies_are_refused,
         operations::the_access_log_tells_and_does_not_leak,
