@@ -7,6 +7,7 @@ pub mod config;
 pub mod environment;
 pub mod problem;
 pub mod request_id;
+pub mod stop;
 pub mod telemetry;
 pub mod token;
 pub mod trace_context;
