@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod environment;
 pub mod problem;
+pub mod process;
 pub mod request_id;
 pub mod stop;
 pub mod telemetry;
