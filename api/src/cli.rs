@@ -94,7 +94,7 @@ fn serve(config: Config) -> ExitCode {
 fn migrate(config: Config) -> ExitCode {
     block_on(async {
         match store::migrate(config.database.url.expose_secret()).await {
-            Ok(()) => say("the database's schema is up to date"),
+            Ok(migrated) => say(migrated),
             Err(error) => fail(error),
         }
     })
