@@ -8,7 +8,7 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use todo_shared::process;
+use todo_shared::{process, version};
 
 use crate::{
     auth::access_token::TokenError,
@@ -63,10 +63,9 @@ impl Metrics {
             IntGauge::new("todo_api_schema_version", "The newest migration that the database has, as last seen.")?;
         let schema_expected = IntGauge::new("todo_api_schema_expected", "The newest migration that this build needs.")?;
         schema_expected.set(store::NEWEST);
-        let build = IntGaugeVec::new(Opts::new("todo_api_build_info", "Always 1."), &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (passwords, tokens) = (PasswordMetrics::new()?, TokenMetrics::new()?);
         process::register(&registry)?;
+        version::register(&registry, "todo_api_build_info")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(refusals.clone()))?;
@@ -74,7 +73,6 @@ impl Metrics {
         registry.register(Box::new(ready.clone()))?;
         registry.register(Box::new(schema_version.clone()))?;
         registry.register(Box::new(schema_expected))?;
-        registry.register(Box::new(build))?;
         registry.register(Box::new(passwords.waiting.clone()))?;
         registry.register(Box::new(passwords.shed.clone()))?;
         registry.register(Box::new(passwords.wait.clone()))?;

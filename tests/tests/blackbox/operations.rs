@@ -96,6 +96,11 @@ pub(crate) async fn metrics_count_what_happened(stack: &Stack) {
             // The first second of processor time may not be over.
             assert!(value(&metrics, name) > 0 || name == "process_cpu_seconds_total", "{name}");
         }
+        let build = text.lines().find(|line| line.contains("_build_info{")).unwrap();
+        let commit = option_env!("TODO_BUILD_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+        for label in [format!("version=\"{}\"", env!("CARGO_PKG_VERSION")), format!("commit=\"{commit}\"")] {
+            assert!(build.contains(&label), "{build}");
+        }
         admin.get("/livez").await.expect(200);
         admin.get("/readyz").await.expect(200);
     }
