@@ -58,7 +58,7 @@ await_part() { # part, seconds
 
 # Runs a statement as the owner of the schema, the way the API connects.
 database_query() { # statement
-    psql --no-psqlrc --quiet --tuples-only --no-align --command "$1" "$(cat "$STACK/secrets/database-url")"
+    PGSERVICEFILE=$STACK/secrets/pg_service.conf PGCONNECT_TIMEOUT=2 psql --no-psqlrc --quiet --tuples-only --no-align --command "$1" service=todo
 }
 
 # PostgreSQL refuses to run as root: there, its own user runs it.

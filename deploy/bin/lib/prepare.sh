@@ -36,6 +36,7 @@ make_secrets() {
     done
     echo "1:$(openssl rand -base64 32)" >"$folder/key-ring"
     echo "postgres://todo:$(cat "$folder/database-password")@localhost:$STACK_POSTGRES_PORT/todo?sslmode=verify-full&sslrootcert=$STACK/tls/ca.pem" >"$folder/database-url"
+    write_service "$folder/database-url" "$folder/pg_service.conf"
     umask 022
 }
 
