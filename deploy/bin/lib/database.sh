@@ -4,7 +4,7 @@
 
 # Writes the service `todo` of a URL: PGSERVICEFILE=$2 psql service=todo
 write_service() { # file with the URL, service file
-    local url decoded pair
+    local url pair
     [[ -r $1 ]] || fail "cannot read $1, which should hold the URL of the database"
     url=$(<"$1")
     [[ $url =~ ^postgres(ql)?://([^:@/]+)(:([^@/]*))?@([^:/?]+)(:([0-9]+))?/([^?]+)(\?(.*))?$ ]] ||
