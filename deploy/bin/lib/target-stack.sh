@@ -91,6 +91,11 @@ target_replace() { # version
     done
 }
 
+# Going back is going forward to another version.
+target_back() { # version
+    target_replace "$1"
+}
+
 # Whether each gateway that is ready sends requests to a replica.
 gateways_trust() { # part
     local gateway
