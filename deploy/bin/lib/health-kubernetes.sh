@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # what is not set here is set by who sources this
 # What deploy/bin/health-check looks at in a cluster: as many processes as are wanted are ready, and each says so itself.
 # The database and its schema are what makes a replica ready.
 

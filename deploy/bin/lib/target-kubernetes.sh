@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # what is not set here is set by who sources this
 # The target `kubernetes`: a Helm release in the cluster of the current context. The version is the images' tag; Helm keeps
 # the revisions that a roll-back goes to, configuration and all, and lets one operation at a time work on a release.
 
