@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-lints check-licences test-unit test-blackbox generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -42,6 +42,9 @@ tools: ## Install what the tests need (Debian packages, cargo-deny)
 check-format: ## Is the code formatted?
 	@cargo fmt --all --check && echo "check-format: passed"
 
+check-scripts: ## Are the shell scripts sound? (shellcheck)
+	@deploy/bin/check-scripts
+
 check-lints: ## Clippy, warnings are errors
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings && echo "check-lints: passed"
 
@@ -53,6 +56,9 @@ test-unit: build ## Unit and property tests, the proxy in front of a misbehaving
 
 test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=name runs a part
 	@cargo test --workspace --test blackbox -- $(ONLY)
+
+test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
+	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

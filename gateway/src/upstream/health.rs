@@ -1,14 +1,12 @@
 //! Active health checks: one small request to each address of an upstream, every interval.
 //!
 //! A check opens its own connection, because an idle one from the pool would say nothing about whether new ones are
-//! accepted. It asks for a path that answers 200 when the API wants traffic (`/readyz`). Other answers, and none, count only
-//! when there are several in a row; but an API that says that it is stopping is believed at once, because it will be gone
-//! soon and nothing that is sent to it then arrives.
+//! accepted. It asks for a path that answers 200 when the API wants traffic (`/readyz`). An answer that does not come says
+//! little, and takes several in a row to count; 503 is the address's own word that it wants no requests (it is stopping, or
+//! has just started and is not ready), and counts at once: until the second check, users would get that answer too.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use memchr::memmem;
-use todo_shared::problem::Code;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,10 +14,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::{
-    observe::problem_code::code_of,
-    upstream::{Endpoint, Upstream},
-};
+use crate::upstream::{Endpoint, Upstream};
 
 /// How health is found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +27,26 @@ pub struct HealthRule {
     pub timeout: Duration,
     /// Good answers in a row that make an address healthy again.
     pub healthy_after: u32,
-    /// Bad ones in a row that make it unhealthy.
+    /// Bad ones in a row that make it unhealthy; one is enough where the answer is 503.
     pub unhealthy_after: u32,
 }
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// 200.
+    Good,
+    /// No answer, or one that is neither good nor a refusal.
+    Bad,
+    /// 503.
+    Refusal,
+}
+
+/// The most of an answer that is read: it is read at all so that the other side can end the connection in order.
+const MAX_ANSWER: u64 = 16 << 10;
+
+/// How long that may take.
+const LINGER: Duration = Duration::from_millis(100);
 
 impl HealthRule {
     #[cfg(test)]
@@ -42,20 +54,6 @@ impl HealthRule {
         let second = Duration::from_secs(1);
         Self { path: "/readyz".to_owned(), interval: second, timeout: second, healthy_after: 2, unhealthy_after: 3 }
     }
-}
-
-/// The most that is read of an answer, in octets.
-const LARGEST: u64 = 8 << 10;
-
-/// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    /// The address wants traffic.
-    Well,
-    /// It does not, or it did not answer.
-    Unwell,
-    /// It says that it is stopping.
-    Stopping,
 }
 
 /// Counts answers in a row and says when the verdict turns.
@@ -66,11 +64,15 @@ struct Streak {
 
 impl Streak {
     /// The verdict after one more answer, given the verdict so far.
-    fn next(&mut self, rule: &HealthRule, healthy: bool, found: Found) -> bool {
-        let good = found == Found::Well;
-        if good == healthy || found == Found::Stopping {
+    fn next(&mut self, rule: &HealthRule, healthy: bool, finding: Finding) -> bool {
+        let good = finding == Finding::Good;
+        if finding == Finding::Refusal {
             self.against = 0;
-            return good;
+            return false;
+        }
+        if good == healthy {
+            self.against = 0;
+            return healthy;
         }
         self.against = self.against.saturating_add(1);
         let enough = if healthy { rule.unhealthy_after } else { rule.healthy_after };
@@ -103,16 +105,14 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     loop {
         ticks.tick().await;
         let answer = timeout(rule.timeout, check(endpoint.address, &rule.path)).await;
-        let found = answer.ok().and_then(Result::ok).unwrap_or(Found::Unwell);
+        let finding = answer.map_or(Finding::Bad, |answer| answer.unwrap_or(Finding::Bad));
         let before = endpoint.is_healthy();
-        let after = streak.next(rule, before, found);
+        let after = streak.next(rule, before, finding);
         if after != before {
             endpoint.set_healthy(after);
             let (upstream, address) = (&upstream.rule.name, endpoint.address);
             if after {
                 tracing::info!(%upstream, %address, "the address is healthy again");
-            } else if found == Found::Stopping {
-                tracing::info!(%upstream, %address, "the address is stopping");
             } else {
                 tracing::warn!(%upstream, %address, "the address is unhealthy");
             }
@@ -120,25 +120,25 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     }
 }
 
-async fn check(address: SocketAddr, path: &str) -> io::Result<Found> {
+/// Asks once.
+async fn check(address: SocketAddr, path: &str) -> io::Result<Finding> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut status_line = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut status_line).await?;
-    if &status_line == b"HTTP/1.1 200" {
-        return Ok(Found::Well);
-    }
-    let mut rest = Vec::new();
-    stream.take(LARGEST).read_to_end(&mut rest).await?;
-    let body = memmem::find(&rest, b"\r\n\r\n").and_then(|end| rest.get(end + 4..)).unwrap_or_default();
-    Ok(if code_of(body) == Some(Code::Draining) { Found::Stopping } else { Found::Unwell })
+    // The verdict is in the first line: whoever is slow with the rest has spoken all the same.
+    let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(MAX_ANSWER), &mut tokio::io::sink())).await;
+    Ok(match &status_line {
+        b"HTTP/1.1 200" => Finding::Good,
+        b"HTTP/1.1 503" => Finding::Refusal,
+        _ => Finding::Bad,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use todo_shared::problem::Problem;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -149,13 +149,13 @@ mod tests {
         let mut streak = Streak::default();
         let mut healthy = true;
         let mut verdicts = String::new();
-        for answer in "--+---+-++s+-++".chars() {
-            let found = match answer {
-                '+' => Found::Well,
-                's' => Found::Stopping,
-                _ => Found::Unwell,
+        for finding in "bbgbbbgbggRgRgg".chars() {
+            let finding = match finding {
+                'g' => Finding::Good,
+                'b' => Finding::Bad,
+                _ => Finding::Refusal,
             };
-            healthy = streak.next(&rule, healthy, found);
+            healthy = streak.next(&rule, healthy, finding);
             verdicts.push(if healthy { '+' } else { '-' });
         }
         assert_eq!(verdicts, "+++++----+----+");
@@ -168,7 +168,8 @@ mod tests {
             let mut streak = Streak::default();
             let mut healthy = true;
             for (at, good) in answers.iter().enumerate() {
-                let after = streak.next(&rule, healthy, if *good { Found::Well } else { Found::Unwell });
+                let finding = if *good { Finding::Good } else { Finding::Bad };
+                let after = streak.next(&rule, healthy, finding);
                 if after != healthy {
                     let enough = if healthy { 3 } else { 2 };
                     prop_assert!(answers[..=at].iter().rev().take(enough).filter(|good| **good == after).count() == enough);
@@ -179,26 +180,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_200_is_healthy_and_a_stop_is_recognised() {
-        let problem = |code| {
-            let document = Problem::new(code).to_json("id-1");
-            let body = String::from_utf8(document).expect("text");
-            format!("503 Service Unavailable\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-        };
-        for (answer, expected) in [
-            ("200 OK\r\n\r\n".to_owned(), Found::Well),
-            ("204 No Content\r\n\r\n".to_owned(), Found::Unwell),
-            ("503 Service Unavailable\r\n\r\n".to_owned(), Found::Unwell),
-            (problem(Code::DatabaseUnavailable), Found::Unwell),
-            (problem(Code::Draining), Found::Stopping),
-        ] {
+    async fn only_200_is_healthy() {
+        let cases = [
+            ("200 OK", Finding::Good),
+            ("503 Service Unavailable", Finding::Refusal),
+            ("204 No Content", Finding::Bad),
+        ];
+        for (status, expected) in cases {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
             let address = listener.local_addr().expect("address");
             let server = tokio::spawn(async move {
                 let (mut stream, _) = listener.accept().await.expect("connection");
                 let mut head = vec![0; 256];
                 let length = stream.read(&mut head).await.expect("head");
-                stream.write_all(format!("HTTP/1.1 {answer}").as_bytes()).await.expect("answer");
+                stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes()).await.expect("answer");
                 head.truncate(length);
                 String::from_utf8(head).expect("text")
             });

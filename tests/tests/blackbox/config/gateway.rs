@@ -587,7 +587,7 @@ async fn health_thresholds(_: &Services) {
         let answer = if script.load(std::sync::atomic::Ordering::Relaxed) {
             ok("")
         } else {
-            "HTTP/1.1 503 no\r\nContent-Length: 0\r\n\r\n".to_owned()
+            "HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n".to_owned()
         };
         async move { answer }
     })
