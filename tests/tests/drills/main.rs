@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
 
+mod cluster;
 mod deploy;
 mod script;
 mod service;
@@ -40,6 +41,9 @@ fn cases() -> impl IntoIterator<Item = Case> {
         deploy::a_roll_out_that_was_cut_off_is_finished_by_rollback,
         deploy::what_cannot_be_rolled_out_is_refused,
         deploy::checks_name_what_is_broken,
+        cluster::rolls_out_and_back,
+        cluster::what_cannot_be_rolled_out_is_refused,
+        cluster::the_check_counts_processes,
     ]
 }
 
