@@ -3,8 +3,9 @@
 # production: the environment `production`, a database that is reached over verified TLS, secrets in files, three API
 # replicas, two gateways.
 
+TIERS=(api-1 api-2 api-3 gateway-1 gateway-2)
 # shellcheck disable=SC2034 # used by who sources this
-PARTS=(postgres redis api-1 api-2 api-3 gateway-1 gateway-2 prometheus)
+PARTS=(postgres redis "${TIERS[@]}" prometheus)
 
 # The variable's value whose name is made of a part's: `setting api-2 ADMIN_PORT` is $STACK_API_2_ADMIN_PORT.
 setting() { # part, suffix
@@ -58,7 +59,7 @@ await_part() { # part, seconds
 
 # Runs a statement as the owner of the schema, the way the API connects.
 database_query() { # statement
-    psql --no-psqlrc --quiet --tuples-only --no-align --command "$1" "$(cat "$STACK/secrets/database-url")"
+    PGSERVICEFILE=$STACK/secrets/pg_service.conf PGCONNECT_TIMEOUT=2 psql --no-psqlrc --quiet --tuples-only --no-align --command "$1" service=todo
 }
 
 # PostgreSQL refuses to run as root: there, its own user runs it.
@@ -88,20 +89,20 @@ version_of() { # part
     cat "$STACK/run/$1.version"
 }
 
-# Runs a tier's command with the configuration of a part: the variables of its file, and nothing of the caller's.
-tier() { # part, command...
-    local part=$1 binary=todo-api arguments=() variables
-    shift
+# Becomes a tier's command with the configuration of a part: the variables of its file, and nothing of the caller's.
+tier() { # part, version, command...
+    local part=$1 version=$2 binary=todo-api arguments=() variables
+    shift 2
     if [[ $part == gateway-* ]]; then
         binary=todo-gateway
         arguments=(--config "$STACK/config/$part.toml")
     fi
     mapfile -t variables <"$STACK/config/$part.env"
-    exec env --ignore-environment "${variables[@]}" "$STACK/releases/$(version_of "$part")/$binary" "$@" "${arguments[@]}"
+    exec env --ignore-environment "${variables[@]}" "$STACK/releases/$version/$binary" "$@" "${arguments[@]}"
 }
 
 start_tier() { # part
-    launch "$1" tier "$1" run
+    launch "$1" tier "$1" "$(version_of "$1")" run
 }
 
 # Where a part is found.

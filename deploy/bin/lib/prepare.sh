@@ -36,6 +36,8 @@ make_secrets() {
     done
     echo "1:$(openssl rand -base64 32)" >"$folder/key-ring"
     echo "postgres://todo:$(cat "$folder/database-password")@localhost:$STACK_POSTGRES_PORT/todo?sslmode=verify-full&sslrootcert=$STACK/tls/ca.pem" >"$folder/database-url"
+    echo "redis://:$(cat "$folder/redis-password")@127.0.0.1:$STACK_REDIS_PORT" >"$folder/redis-url"
+    write_service "$folder/database-url" "$folder/pg_service.conf"
     umask 022
 }
 
@@ -168,7 +170,8 @@ STACK_URL='https://localhost:$STACK_GATEWAY_1_HTTPS_PORT'
 STACK_URLS='https://localhost:$STACK_GATEWAY_1_HTTPS_PORT https://localhost:$STACK_GATEWAY_2_HTTPS_PORT'
 STACK_CA='$STACK/tls/ca.pem'
 STACK_DATABASE_URL_FILE='$STACK/secrets/database-url'
-STACK_REDIS_URL='redis://:$(cat "$STACK/secrets/redis-password")@127.0.0.1:$STACK_REDIS_PORT'
+STACK_REDIS_URL='$(<"$STACK/secrets/redis-url")'
+STACK_REDIS_URL_FILE='$STACK/secrets/redis-url'
 STACK_PROMETHEUS_URL='http://127.0.0.1:$STACK_PROMETHEUS_PORT'
 STACK_ADMIN_TOKEN_FILE='$STACK/secrets/admin-token'
 STACK_KEY_RING_FILE='$STACK/secrets/key-ring'

@@ -25,7 +25,11 @@ launch() { # name, command...
     shift
     # Job control gives it a process group of its own: Ctrl-C in the terminal that started the stack is not meant for it.
     set -m
-    ("$@") </dev/null >>"$STACK/logs/$name.log" 2>&1 &
+    (
+        # A lock of the script's must end with the script.
+        [[ -z ${lock:-} ]] || exec {lock}>&-
+        "$@"
+    ) </dev/null >>"$STACK/logs/$name.log" 2>&1 &
     id=$!
     set +m
     echo "$id $(started_at "$id")" >"$STACK/run/$name.pid"

@@ -1,0 +1,102 @@
+# shellcheck shell=bash disable=SC2154 # what is not set here is set by who sources this
+# The target `kubernetes`: a Helm release in the cluster of the current context. The version is the images' tag; Helm keeps
+# the revisions that a roll-back goes to, configuration and all, and lets one operation at a time work on a release.
+
+RELEASE=todo-platform
+CHART=deploy/helm/todo-platform
+HELM_TIMEOUT=${DEPLOY_HELM_TIMEOUT:-10m}
+PATH=$PWD/target/tools/bin:$PATH
+
+h() {
+    helm --namespace "$namespace" "$@"
+}
+
+target_lock() {
+    require helm kubectl jq
+    kubectl --request-timeout=10s version >/dev/null 2>&1 || fail "the cluster of the context '$(kubectl config current-context 2>/dev/null)' does not answer: kubectl version"
+}
+
+# The state of the release: deployed, failed, pending-upgrade ...; nothing when there is none yet.
+release_state() {
+    h status "$RELEASE" --output json 2>/dev/null | jq -r .info.status
+}
+
+target_inspect() { # version
+    local state
+    [[ -r $CHART/values-$environment.yaml ]] || fail "there is no $CHART/values-$environment.yaml"
+    state=$(release_state) || true
+    case "$state" in
+        '' | deployed) ;;
+        pending-*) fail "a roll-out was cut off ($state): finish it with deploy/bin/rollback --target kubernetes --environment $environment" ;;
+        *) fail "the release is $state: put it in order with deploy/bin/rollback --target kubernetes --environment $environment" ;;
+    esac
+    rendered "$1" >/dev/null
+}
+
+# What would be applied; a mistake in the values ends here, before anything has changed.
+rendered() { # version
+    h template "$RELEASE" "$CHART" --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" 2>"$errors" || fail "the chart does not take these values: $(head -n 5 "$errors" | paste -sd ' ')"
+}
+errors=$(mktemp)
+trap 'rm -f "$errors"' EXIT
+
+version_of_revision() { # revision; nothing for the current one
+    h get values "$RELEASE" ${1:+--revision "$1"} --output json 2>/dev/null | jq -r '.image.tag // ""'
+}
+
+target_version() {
+    [[ $(release_state) == '' ]] || version_of_revision "$(good_revisions | head -n 1)"
+}
+
+# Revisions that once served, the newest first.
+good_revisions() {
+    h history "$RELEASE" --output json 2>/dev/null | jq -r 'sort_by(-.revision) | .[] | select(.status == "deployed" or .status == "superseded") | .revision'
+}
+
+# The version before the newest that served; when the newest attempt failed or was cut off, the newest that served.
+target_previous() {
+    local revision current
+    current=$(version_of_revision "$(h history "$RELEASE" --output json 2>/dev/null | jq -r 'max_by(.revision).revision')")
+    for revision in $(good_revisions); do
+        if [[ $(version_of_revision "$revision") != "$current" ]]; then
+            version_of_revision "$revision"
+            return
+        fi
+    done
+}
+
+target_exists() { # version
+    [[ -n $(revision_of "$1") ]] || fail "no revision of $RELEASE in $namespace had the version $1: helm history $RELEASE --namespace $namespace"
+}
+
+revision_of() { # version
+    local revision
+    for revision in $(good_revisions); do
+        if [[ $(version_of_revision "$revision") == "$1" ]]; then
+            echo "$revision"
+            return
+        fi
+    done
+}
+
+# The chart's hook migrates before Helm replaces anything.
+target_migrate() { # version
+    echo "the chart's hook migrates before anything is replaced"
+}
+
+target_begin() { # from, to
+    echo "helm upgrade, within $HELM_TIMEOUT"
+}
+
+target_replace() { # version
+    h upgrade --install "$RELEASE" "$CHART" --create-namespace --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" \
+        --description "$1" --wait --timeout "$HELM_TIMEOUT" --history-max 20 >&2
+}
+
+target_back() { # version
+    h rollback "$RELEASE" "$(revision_of "$1")" --wait --timeout "$HELM_TIMEOUT" >&2
+}
+
+target_end() { # version
+    :
+}
