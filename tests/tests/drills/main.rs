@@ -3,8 +3,14 @@
 //!
 //! The cases run one after the other: each starts a service of production's shape, which is enough for one machine.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code stops at the first surprise"
+)]
 
+mod observability;
 mod script;
 mod service;
 
@@ -29,7 +35,14 @@ macro_rules! cases {
 
 /// `module::case`; `make test-deploy` and its like run the modules of their name.
 fn cases() -> impl IntoIterator<Item = Case> {
-    cases![service::comes_up_answers_and_leaves_nothing, service::says_what_is_in_its_way,]
+    cases![
+        service::comes_up_answers_and_leaves_nothing,
+        service::says_what_is_in_its_way,
+        observability::every_query_of_the_dashboard_returns_data,
+        observability::requests_leave_nothing_in_labels,
+        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::a_dead_replica_is_reported_until_it_is_back,
+    ]
 }
 
 fn main() -> ExitCode {
