@@ -4,6 +4,7 @@ use std::{future::Future, io, net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt as _;
 use secrecy::ExposeSecret as _;
+use todo_shared::admin::Token;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
@@ -65,6 +66,7 @@ pub struct Application {
     admin: TcpListener,
     address: SocketAddr,
     admin_address: SocketAddr,
+    admin_token: Option<Token>,
     state: AppState,
     key_ring: KeyRing,
     drain_timeout: Duration,
@@ -101,8 +103,16 @@ impl Application {
             Err(error) => tracing::warn!(%error, "the database is not usable yet"),
             Ok(()) => {}
         }
-        let (key_ring, drain_timeout) = (auth.key_ring, config.server.drain_timeout);
-        Ok(Self { listener, admin, address, admin_address, state, key_ring, drain_timeout })
+        Ok(Self {
+            listener,
+            admin,
+            address,
+            admin_address,
+            admin_token: config.admin.token,
+            state,
+            key_ring: auth.key_ring,
+            drain_timeout: config.server.drain_timeout,
+        })
     }
 
     /// The address of the API itself, with the port that the system chose where none was given.
@@ -117,7 +127,7 @@ impl Application {
 
     /// Serves until `stop` completes, then finishes what has begun, within the drain timeout.
     pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let Self { listener, admin, state, key_ring, drain_timeout, .. } = self;
+        let Self { listener, admin, admin_token, state, key_ring, drain_timeout, .. } = self;
         let (sender, stopping) = watch::channel(false);
         let stopped = |mut stopping: watch::Receiver<bool>| async move {
             // The sender lives as long as this function.
@@ -127,13 +137,8 @@ impl Application {
         background.spawn(readiness::probe(state.clone()));
         background.spawn(rotation::task(state.clone(), key_ring));
         background.spawn(sweep::task(std::sync::Arc::clone(&state.store)));
-        let operator = std::sync::Arc::new(Operator(state.clone()));
-        background.spawn(async move {
-            // Until the very end: a drain is when operators look.
-            if let Err(error) = todo_shared::admin::serve(admin, operator, std::future::pending()).await {
-                tracing::error!(%error, "the admin listener ended");
-            }
-        });
+        let operator = Operator(state.clone());
+        background.spawn(async move { match todo_shared::admin::serve(admin, operator, admin_token).await {} });
 
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {

@@ -1,15 +1,11 @@
 //! The command line: what an operator can ask of the binary.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::ExitCode,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 use todo_shared::{
+    admin,
     cli::{ConfigArgs, fail, say},
     telemetry,
 };
@@ -132,23 +128,7 @@ fn rotate_keys(config: Config) -> ExitCode {
 }
 
 fn health(config: Config) -> ExitCode {
-    match ask(config.admin.listen) {
-        Ok(200) => say("ready"),
-        Ok(_) => fail("the API is running and not ready"),
-        Err(error) => fail(format_args!("the API does not answer on {}: {error}", config.admin.listen)),
-    }
-}
-
-/// The status of the admin listener's `/readyz`.
-fn ask(address: SocketAddr) -> std::io::Result<u16> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut head = Vec::new();
-    stream.take(1_024).read_to_end(&mut head)?;
-    let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    status.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
+    admin::health(config.admin.listen)
 }
 
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {

@@ -1,6 +1,7 @@
 //! What the gateway and the API must agree on, and nothing else: a thing that one tier alone uses lives in that tier.
 
 pub mod admin;
+pub mod bearer;
 pub mod cli;
 pub mod config;
 pub mod environment;

@@ -139,6 +139,8 @@ key = "$STACK/tls/key.pem"
 max_per_address = 5000
 
 [upstreams.api]
+# Drills should not wait for it.
+health_interval = "500ms"
 addresses = ["127.0.0.1:$STACK_API_1_PORT", "127.0.0.1:$STACK_API_2_PORT", "127.0.0.1:$STACK_API_3_PORT"]
 END
 }

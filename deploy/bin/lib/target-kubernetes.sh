@@ -5,7 +5,8 @@
 RELEASE=todo-platform
 CHART=deploy/helm/todo-platform
 HELM_TIMEOUT=${DEPLOY_HELM_TIMEOUT:-10m}
-PATH=$PWD/target/tools/bin:$PATH
+# What the machine has comes first.
+PATH=$PATH:$PWD/target/tools/bin
 
 h() {
     helm --namespace "$namespace" "$@"

@@ -10,9 +10,11 @@
     reason = "test code stops at the first surprise"
 )]
 
+mod deploy;
 mod observability;
 mod script;
 mod service;
+mod traffic;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -38,6 +40,12 @@ fn cases() -> impl IntoIterator<Item = Case> {
     cases![
         service::comes_up_answers_and_leaves_nothing,
         service::says_what_is_in_its_way,
+        deploy::a_good_version_replaces_every_process,
+        deploy::a_version_that_does_not_become_ready_is_taken_back,
+        deploy::a_failing_migration_replaces_nothing,
+        deploy::a_roll_out_that_was_cut_off_is_finished_by_rollback,
+        deploy::what_cannot_be_rolled_out_is_refused,
+        deploy::checks_name_what_is_broken,
         observability::every_query_of_the_dashboard_returns_data,
         observability::requests_leave_nothing_in_labels,
         observability::metrics_are_told_only_to_who_knows_the_token,

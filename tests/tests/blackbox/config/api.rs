@@ -15,13 +15,14 @@ use todo_tests::{
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use crate::{
-    config::{PATIENCE, Row, rows},
+    config::{PATIENCE, Row, TOKEN, metrics_need_the_token, rows, weak_tokens_are_refused},
     service::Services,
 };
 
 pub(super) fn rows() -> Vec<Row> {
     rows! { "api";
         ["server.listen", "admin.listen"] => listeners,
+        ["admin.token"] => admin_token,
         ["server.request_timeout"] => request_timeout,
         ["server.drain_timeout"] => drain_timeout,
         ["server.require_if_match"] => require_if_match,
@@ -72,6 +73,13 @@ async fn listeners(_: &Services) {
     own.client.get("/livez").await.expect(200);
     own.client.get("/metrics").await.expect_problem(404, "not_found");
     Client::http(own.api.admin_port).unwrap().get("/metrics").await.expect(200);
+}
+
+async fn admin_token(_: &Services) {
+    let own = own(&format!("[admin]\ntoken = \"{TOKEN}\"\n")).await;
+    metrics_need_the_token(own.api.admin_port).await;
+    assert!(!own.api.process.errors().contains(TOKEN), "a log holds the token");
+    weak_tokens_are_refused("todo-api", "TODO_API__ADMIN__TOKEN");
 }
 
 async fn request_timeout(_: &Services) {

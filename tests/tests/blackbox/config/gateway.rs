@@ -26,7 +26,7 @@ use todo_tests::{
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    config::{PATIENCE, Row, rows},
+    config::{PATIENCE, Row, TOKEN, metrics_need_the_token, rows, weak_tokens_are_refused},
     service::Services,
 };
 
@@ -66,7 +66,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["log.format", "log.level"] => log,
         ["access_log.format", "access_log.output"] => access_log,
         ["access_log.safe_query"] => safe_query,
-        ["admin.listen"] => admin,
+        ["admin.listen", "admin.token"] => admin,
         ["reload.watch"] => watch,
     }
 }
@@ -563,7 +563,7 @@ async fn health_thresholds(_: &Services) {
         let answer = if script.load(std::sync::atomic::Ordering::Relaxed) {
             ok("")
         } else {
-            "HTTP/1.1 503 no\r\nContent-Length: 0\r\n\r\n".to_owned()
+            "HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n".to_owned()
         };
         async move { answer }
     })
@@ -657,9 +657,26 @@ async fn safe_query(_: &Services) {
 }
 
 async fn admin(_: &Services) {
-    let edge = edge("").await;
+    let mut edge = edge("").await;
     edge.gateway.admin().unwrap().get("/metrics").await.expect(200);
-    assert!(TcpStream::connect(("127.0.0.1", edge.gateway.admin_port)).is_ok());
+    // With a token it may listen everywhere; who asks for its health asks over loopback, and a stopped one is not well.
+    edge.gateway.process.stop(Signal::Terminate).await;
+    let token = edge.folder.path().join("token");
+    fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    let everywhere =
+        format!("[admin]\nlisten = \"0.0.0.0:{}\"\ntoken_file = \"{}\"\n", edge.gateway.admin_port, token.display());
+    edge.gateway.reconfigure(&everywhere).unwrap();
+    let config = edge.gateway.config.clone();
+    let health = || {
+        let output = tier("todo-gateway").unwrap().args(["health", "--config"]).arg(&config).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(health().0, Some(1));
+    edge.gateway.restart().await.unwrap();
+    assert_eq!(health(), (Some(0), "ready\n".to_owned()));
+    metrics_need_the_token(edge.gateway.admin_port).await;
+    assert!(!edge.gateway.process.errors().contains(TOKEN), "a log holds the token");
+    weak_tokens_are_refused("todo-gateway", "TODO_GATEWAY__ADMIN__TOKEN");
 }
 
 async fn watch(_: &Services) {
