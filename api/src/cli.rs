@@ -7,9 +7,9 @@ use secrecy::ExposeSecret as _;
 use todo_shared::{
     admin,
     cli::{ConfigArgs, fail, say},
+    stop::StopSignals,
     telemetry,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::Application,
@@ -79,18 +79,12 @@ fn serve(config: Config) -> ExitCode {
             Ok(application) => application,
             Err(error) => return fail(error),
         };
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => return fail(format_args!("cannot listen for signals: {error}")),
+        let signals = match StopSignals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(format_args!("cannot listen for signals: {error}")),
         };
         tracing::info!(address = %application.address(), admin = %application.admin_address(), "serving");
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        match application.run_until_stopped(stop).await {
+        match application.run_until_stopped(signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(format_args!("the listener failed: {error}")),
         }

@@ -8,6 +8,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use todo_shared::process;
+
 use crate::{auth::access_token::TokenError, store::Connections};
 
 /// Latency buckets in seconds: from a cached read to the request timeout. The alert on response time needs the one at 2 s.
@@ -53,6 +55,7 @@ impl Metrics {
         let build = IntGaugeVec::new(Opts::new("todo_api_build_info", "Always 1."), &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let (passwords, tokens) = (PasswordMetrics::new()?, TokenMetrics::new()?);
+        process::register(&registry)?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(refusals.clone()))?;
@@ -175,6 +178,8 @@ impl Default for TokenMetrics {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::proto::MetricFamily;
+
     use super::*;
 
     #[test]
@@ -184,7 +189,9 @@ mod tests {
         metrics.refused("not_found");
         metrics.pool(Connections { busy: 1, idle: 2, limit: 10 });
         metrics.tokens.verified(None);
-        let names: Vec<String> = metrics.registry.gather().iter().map(|family| family.name().to_owned()).collect();
-        assert_eq!(names.len(), 9, "{names:?}");
+        let families = metrics.registry.gather();
+        let own: Vec<_> =
+            families.iter().map(MetricFamily::name).filter(|name| name.starts_with("todo_api_")).collect();
+        assert_eq!(own.len(), 9, "{own:?}");
     }
 }

@@ -37,9 +37,14 @@ struct Database {
 }
 
 impl Readiness {
-    /// From now on the process finishes what it has and takes nothing new.
+    /// From now on the process is not ready: it is about to take nothing new.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Notes the outcome of a look at the database; `trouble` is for operators.
@@ -53,7 +58,7 @@ impl Readiness {
 
     /// Why the process is not ready, as the public endpoint says it.
     pub fn refusal(&self, now: Instant) -> Option<Code> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             Some(Code::Draining)
         } else if self.database().is_usable(now) {
             None
@@ -66,7 +71,7 @@ impl Readiness {
     pub fn report(&self, now: Instant) -> Report {
         let database = self.database();
         let check = |name, ok, detail: String| Check { name, ok, required: true, detail };
-        let draining = self.draining.load(Ordering::Relaxed);
+        let draining = self.is_draining();
         let stopping = if draining { "the process is stopping" } else { "" };
         Report::of(vec![
             check("database", database.is_usable(now), database.trouble.unwrap_or_default()),

@@ -9,6 +9,7 @@ use http::Method;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
+use todo_shared::process;
 
 /// The label of requests that met no route.
 pub const NO_ROUTE: &str = "none";
@@ -133,6 +134,7 @@ impl Metrics {
         let build_info = Opts::new("gateway_build_info", "Which build this is; always 1.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         add(&metrics.registry, IntGauge::with_opts(build_info)?)?.set(1);
+        process::register(&metrics.registry)?;
         Ok(metrics)
     }
 

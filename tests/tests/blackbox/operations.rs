@@ -69,6 +69,19 @@ pub(crate) async fn metrics_count_what_happened(stack: &Stack) {
         let text = admin.get("/metrics").await.expect(200).text;
         assert!(text.contains("# TYPE"), "{text}");
         assert!(text.contains("4xx") || text.contains("401"), "{text}");
+        for name in [
+            "process_resident_memory_bytes",
+            "process_memory_limit_bytes",
+            "process_cpu_seconds_total",
+            "process_open_fds",
+            "process_max_fds",
+            "process_start_time_seconds",
+        ] {
+            let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse::<f64>().ok());
+            let value = value.unwrap_or_else(|| panic!("{name} in {text}"));
+            // The first second of processor time may not be over.
+            assert!(value > 0.0 || name == "process_cpu_seconds_total", "{name} {value}");
+        }
         admin.get("/livez").await.expect(200);
         admin.get("/readyz").await.expect(200);
     }
