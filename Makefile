@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-observability generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -59,6 +59,9 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
+	@deploy/bin/check-monitoring && cargo test --workspace --test drills --quiet -- observability:: && echo "test-observability: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -17,6 +17,7 @@ mod container;
 mod copy;
 mod deploy;
 mod manifests;
+mod observability;
 mod script;
 mod service;
 mod traffic;
@@ -78,6 +79,10 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        observability::every_query_of_the_dashboard_returns_data,
+        observability::requests_leave_nothing_in_labels,
+        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::a_dead_replica_is_reported_until_it_is_back,
     ]
 }
 
