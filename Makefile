@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-recovery generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -34,6 +34,7 @@ test: ## Everything CI runs: format, lints, unit and property tests, black-box s
 
 test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
+	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
 	@echo "test-long: passed"
 
 tools: ## Install what the tests need (Debian packages, cargo-deny)
@@ -59,6 +60,9 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
+	@deploy/bin/check-units && cargo test --workspace --test drills --quiet -- recovery:: && echo "test-recovery: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -5,6 +5,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
 
+mod recovery;
 mod script;
 mod service;
 
@@ -29,7 +30,15 @@ macro_rules! cases {
 
 /// `module::case`; `make test-deploy` and its like run the modules of their name.
 fn cases() -> impl IntoIterator<Item = Case> {
-    cases![service::comes_up_answers_and_leaves_nothing, service::says_what_is_in_its_way,]
+    cases![
+        service::comes_up_answers_and_leaves_nothing,
+        service::says_what_is_in_its_way,
+        recovery::acknowledged_writes_come_back,
+        recovery::refuses_in_one_sentence,
+        recovery::old_backups_go_and_other_files_stay,
+        recovery::a_schedule_survives_failures_and_stops_at_once,
+        recovery::the_scripts_travel_without_the_project,
+    ]
 }
 
 fn main() -> ExitCode {
