@@ -35,9 +35,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         service::says_what_is_in_its_way,
         recovery::acknowledged_writes_come_back,
         recovery::refuses_in_one_sentence,
-        recovery::old_backups_go_and_other_files_stay,
-        recovery::a_schedule_survives_failures_and_stops_at_once,
-        recovery::the_scripts_travel_without_the_project,
+        recovery::runs_by_itself,
     ]
 }
 

@@ -18,12 +18,7 @@ use std::{
 use tempfile::TempDir;
 
 pub(crate) use self::{
-    disaster::acknowledged_writes_come_back,
-    refusals::refuses_in_one_sentence,
-    routine::{
-        a_schedule_survives_failures_and_stops_at_once, old_backups_go_and_other_files_stay,
-        the_scripts_travel_without_the_project,
-    },
+    disaster::acknowledged_writes_come_back, refusals::refuses_in_one_sentence, routine::runs_by_itself,
 };
 use crate::{script, service::Stack};
 
@@ -107,7 +102,7 @@ impl Manifest {
             _ => format!("{line}\n"),
         };
         let text: String = self.0.lines().map(line).collect();
-        let checksum = filter("sha256sum", &[], &text);
+        let checksum = filter(Command::new("sha256sum"), &text);
         let checksum = checksum.split_whitespace().next().expect("a checksum");
         fs::write(Self::path(dump), format!("{text}manifest_sha256={checksum}\n")).expect("a manifest");
     }
@@ -122,19 +117,22 @@ fn rows<'a>(pairs: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
 }
 
 /// What a program prints for a text on its standard input.
-fn filter(program: &str, arguments: &[&str], text: &str) -> String {
-    let mut command = Command::new(program);
-    let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect(program);
+fn filter(mut command: Command, text: &str) -> String {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
     child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("input is taken");
     let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{program} {arguments:?} failed");
+    assert!(output.status.success(), "{command:?} failed");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A time as `date` reads it and writes it.
+fn date(time: &str, format: &str) -> String {
+    script::run(Command::new("date").args(["--utc", "--date", time, format])).succeeded().trim().to_owned()
 }
 
 /// A time as `date` reads it, in microseconds since 1970.
 fn microseconds(time: &str) -> u128 {
-    let said = filter("date", &[&format!("--date={time}"), "+%s%6N"], "");
-    said.trim().parse().expect("a time")
+    date(time, "+%s%6N").parse().expect("a time")
 }
 
 /// The database of a stack, asked as the owner of the schema.
@@ -179,5 +177,20 @@ impl Database<'_> {
             "postgres",
         ]);
         script::run(command.args(["-c", statement])).succeeded();
+    }
+}
+
+/// Every statement counts rows that would be half of something.
+fn nothing_is_half(database: &Database<'_>) {
+    for statement in [
+        "SELECT count(*) FROM todos WHERE NOT EXISTS (SELECT FROM lists WHERE lists.id = list_id)",
+        "SELECT count(*) FROM lists WHERE NOT EXISTS (SELECT FROM list_members WHERE list_id = lists.id AND user_id = owner_id)",
+        "SELECT count(*) FROM todos WHERE NOT EXISTS (SELECT FROM changes WHERE entity = 'todo' AND entity_id = todos.id)",
+        "SELECT count(*) FROM users u LEFT JOIN LATERAL (SELECT count(*) n, min(seq) first, max(seq) last FROM changes WHERE user_id = u.id) c \
+         ON TRUE WHERE (n, coalesce(first, 1), coalesce(last, 0)) <> (change_seq, 1, change_seq)",
+        "SELECT count(*) FROM pg_constraint WHERE NOT convalidated",
+        "SELECT count(*) FROM pg_index WHERE NOT indisvalid",
+    ] {
+        assert_eq!(database.query(statement), "0", "{statement}");
     }
 }

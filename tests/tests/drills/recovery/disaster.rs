@@ -10,7 +10,7 @@ use serde_json::json;
 use todo_tests::client::{Account, Client};
 
 use super::{
-    Backups, Database, Manifest, microseconds,
+    Backups, Database, Manifest, microseconds, nothing_is_half,
     writers::{History, Write, Writers},
 };
 use crate::{
@@ -128,21 +128,6 @@ fn compare(database: &Database<'_>, manifest: &Manifest, histories: &[History], 
     assert!(found.keys().all(|id| writes.iter().any(|write| write.todo == *id)), "a todo that nobody made");
     assert!(lost >= 60 && writes.len() - lost >= 60, "{lost} of {} writes are lost", writes.len());
     (writes.len(), lost)
-}
-
-/// Every statement counts rows that would be half of something.
-fn nothing_is_half(database: &Database<'_>) {
-    for statement in [
-        "SELECT count(*) FROM todos WHERE NOT EXISTS (SELECT FROM lists WHERE lists.id = list_id)",
-        "SELECT count(*) FROM lists WHERE NOT EXISTS (SELECT FROM list_members WHERE list_id = lists.id AND user_id = owner_id)",
-        "SELECT count(*) FROM todos WHERE NOT EXISTS (SELECT FROM changes WHERE entity = 'todo' AND entity_id = todos.id)",
-        "SELECT count(*) FROM users u LEFT JOIN LATERAL (SELECT count(*) n, min(seq) first, max(seq) last FROM changes WHERE user_id = u.id) c \
-         ON TRUE WHERE (n, coalesce(first, 1), coalesce(last, 0)) <> (change_seq, 1, change_seq)",
-        "SELECT count(*) FROM pg_constraint WHERE NOT convalidated",
-        "SELECT count(*) FROM pg_index WHERE NOT indisvalid",
-    ] {
-        assert_eq!(database.query(statement), "0", "{statement}");
-    }
 }
 
 /// A fingerprint of everything that the seed has made.

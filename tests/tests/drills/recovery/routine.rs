@@ -8,48 +8,40 @@ use todo_tests::{
     wait::eventually,
 };
 
-use super::{Backups, Manifest, filter, microseconds};
+use super::{Backups, Manifest, date, filter, microseconds};
 use crate::script::{self, root};
 
-/// A server with a migrated database, and a folder for its backups.
-struct Fixture {
-    #[expect(dead_code, reason = "it runs while the handle lives")]
-    postgres: Postgres,
-    backups: Backups,
-    scratch: tempfile::TempDir,
-}
+/// A migrated database is enough for these, and one for all of them.
+pub(crate) async fn runs_by_itself() {
+    let postgres = Postgres::start().await.expect("PostgreSQL");
+    let url = postgres.database().expect("a database");
+    let mut migrate = tier("todo-api").expect("the API is built");
+    migrate.arg("migrate").env("TODO_API__DATABASE__URL", &url);
+    script::run(&mut migrate).succeeded();
+    let scratch = tempfile::tempdir().expect("a folder");
+    let url_file = scratch.path().join("url");
+    fs::write(&url_file, url).expect("a file");
 
-impl Fixture {
-    async fn make() -> Self {
-        let postgres = Postgres::start().await.expect("PostgreSQL");
-        let url = postgres.database().expect("a database");
-        let mut migrate = tier("todo-api").expect("the API is built");
-        migrate.arg("migrate").env("TODO_API__DATABASE__URL", &url);
-        script::run(&mut migrate).succeeded();
-        let scratch = tempfile::tempdir().expect("a folder");
-        let url_file = scratch.path().join("url");
-        fs::write(&url_file, url).expect("a file");
-        Self { postgres, backups: Backups::of(&url_file), scratch }
-    }
+    old_backups_go_and_other_files_stay(&Backups::of(&url_file));
+    a_schedule_survives_failures_and_stops_at_once(&Backups::of(&url_file)).await;
+    the_scripts_travel_without_the_project(&Backups::of(&url_file));
 }
 
 /// Every backup of the last two days stays, then the last of each day for a month. What is broken stands for no day, and
 /// what the script did not make is not its to remove.
-pub(crate) async fn old_backups_go_and_other_files_stay() {
-    let fixture = Fixture::make().await;
-    let backups = &fixture.backups;
+fn old_backups_go_and_other_files_stay(backups: &Backups) {
     let template = backups.make();
     let folder = backups.folder.path();
     let forge = |time: &str| {
-        let name = filter("date", &["--utc", &format!("--date={time}"), "+todo-%Y%m%dT%H%M%SZ"], "").trim().to_owned();
+        let name = date(time, "+todo-%Y%m%dT%H%M%SZ");
         let dump = folder.join(&name).with_extension("dump");
         fs::copy(&template, &dump).expect("a copy");
         Manifest::of(&template).forge(&dump, "file", &format!("{name}.dump"));
         name
     };
     let day = |days: u32, time: &str| {
-        let date = filter("date", &["--utc", &format!("--date={days} days ago"), "+%Y-%m-%d"], "");
-        forge(&format!("{} {time} UTC", date.trim()))
+        let day = date(&format!("{days} days ago"), "+%Y-%m-%d");
+        forge(&format!("{day} {time} UTC"))
     };
     let kept = [forge("1 hour ago"), forge("47 hours ago"), day(4, "22:30"), day(5, "09:00"), day(29, "23:00")];
     let removed = [day(4, "10:00"), day(4, "22:00"), day(32, "23:00"), day(400, "12:00")];
@@ -97,12 +89,12 @@ pub(crate) async fn old_backups_go_and_other_files_stay() {
 }
 
 /// A failed attempt does not end the schedule; SIGTERM does, at once, and leaves nothing half behind.
-pub(crate) async fn a_schedule_survives_failures_and_stops_at_once() {
-    let fixture = Fixture::make().await;
-    let folder = fixture.scratch.path().join("later");
-    let mut command = fixture.backups.command("deploy/backup/every", &["1s"]);
+async fn a_schedule_survives_failures_and_stops_at_once(backups: &Backups) {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path().join("later");
+    let mut command = backups.command("deploy/backup/every", &["1s"]);
     command.env("BACKUP_FOLDER", &folder);
-    let mut every = Process::start("every", fixture.scratch.path(), &mut command).expect("it starts");
+    let mut every = Process::start("every", scratch.path(), &mut command).expect("it starts");
     eventually("a failure", Duration::from_secs(20), async || every.errors().contains("is not there").then_some(()))
         .await;
     fs::create_dir(&folder).expect("a folder");
@@ -122,20 +114,21 @@ pub(crate) async fn a_schedule_survives_failures_and_stops_at_once() {
 
 /// What a `ConfigMap` or an image has to bring: these files in these places, and a folder for temporary files. What it says
 /// for `node_exporter` is what its manifest says.
-pub(crate) async fn the_scripts_travel_without_the_project() {
-    let fixture = Fixture::make().await;
-    let (backups, elsewhere) = (&fixture.backups, tempfile::tempdir().expect("a folder"));
+fn the_scripts_travel_without_the_project(backups: &Backups) {
+    let elsewhere = tempfile::tempdir().expect("a folder");
     for file in ["backup/backup", "backup/lib.sh", "bin/require", "bin/lib/common.sh", "bin/lib/database.sh"] {
         install(&root().join("deploy").join(file), &elsewhere.path().join("deploy").join(file)).expect("a copy");
     }
-    let status = fixture.scratch.path().join("todo_backup.prom");
+    let status = elsewhere.path().join("todo_backup.prom");
     let mut command = Command::new(elsewhere.path().join("deploy/backup/backup"));
     command.current_dir("/").env("BACKUP_FOLDER", backups.folder.path());
     command.env("BACKUP_DATABASE_URL_FILE", &backups.url_file).env("BACKUP_STATUS_FILE", &status);
     script::run(&mut command).succeeded();
 
     let text = fs::read_to_string(&status).expect("the status");
-    assert_eq!(filter("promtool", &["check", "metrics"], &text), "");
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "metrics"]);
+    assert_eq!(filter(promtool, &text), "");
     let manifest = Manifest::of(&backups.dumps().pop().expect("a dump"));
     let snapshot = microseconds(manifest.value("snapshot")) / 1_000_000;
     assert!(text.contains(&format!("\ntodo_backup_last_success_timestamp_seconds {snapshot}\n")), "{text}");
