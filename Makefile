@@ -15,6 +15,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-observability generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-recovery generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -34,6 +35,7 @@ test: ## Everything CI runs: format, lints, unit and property tests, black-box s
 
 test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
+	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
 	@echo "test-long: passed"
 
 tools: ## Install what the tests need (Debian packages, cargo-deny)
@@ -62,6 +64,8 @@ test-stack: build ## Production's parts as processes on this machine, by deploy/
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && cargo test --workspace --test drills --quiet -- observability:: && echo "test-observability: passed"
+test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
+	@deploy/bin/check-units && cargo test --workspace --test drills --quiet -- recovery:: && echo "test-recovery: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

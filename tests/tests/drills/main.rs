@@ -18,6 +18,7 @@ mod copy;
 mod deploy;
 mod manifests;
 mod observability;
+mod recovery;
 mod script;
 mod service;
 mod traffic;
@@ -83,6 +84,9 @@ fn cases() -> impl IntoIterator<Item = Case> {
         observability::requests_leave_nothing_in_labels,
         observability::metrics_are_told_only_to_who_knows_the_token,
         observability::a_dead_replica_is_reported_until_it_is_back,
+        recovery::acknowledged_writes_come_back,
+        recovery::refuses_in_one_sentence,
+        recovery::runs_by_itself,
     ]
 }
 
