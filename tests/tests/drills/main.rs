@@ -17,6 +17,8 @@ mod container;
 mod copy;
 mod deploy;
 mod manifests;
+mod release;
+mod release_access;
 mod script;
 mod service;
 mod traffic;
@@ -78,6 +80,10 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        release::is_what_the_change_log_tells,
+        release::is_made_of_merged_commits,
+        release_access::publishes_images_and_knows_its_own,
+        release_access::gets_into_a_cluster_without_a_key,
     ]
 }
 
