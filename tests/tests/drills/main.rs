@@ -84,6 +84,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         release::is_made_of_merged_commits,
         release_access::publishes_images_and_knows_its_own,
         release_access::gets_into_a_cluster_without_a_key,
+        release::check_of_the_workflows_finds_what_is_wrong,
     ]
 }
 

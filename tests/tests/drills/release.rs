@@ -1,4 +1,4 @@
-//! What may become a release.
+//! What may become a release, and that the check of the workflows sees what it is there for.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -103,4 +103,52 @@ pub(crate) async fn is_made_of_merged_commits() {
     assert!(said.contains("is not part of main"), "{said}");
     let said = project.check(&["--merged-into", "origin/main", "v1.4.0"]).failed();
     assert!(said.starts_with("there is no 'origin/main'"), "{said}");
+}
+
+/// The workflows as they are pass; each change that would weaken them is found.
+pub(crate) async fn check_of_the_workflows_finds_what_is_wrong() {
+    let sound = fs::read_to_string(script::root().join(".github/workflows/ci.yml")).expect("ci.yml");
+    let check = |text: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(folder.path().join(".github/workflows")).expect("a folder");
+        fs::write(folder.path().join(".github/workflows/ci.yml"), text).expect("a workflow");
+        let mut command = script::command("deploy/bin/check-workflows", &[]);
+        script::run(command.arg(folder.path().join(".github")).env_remove("GH_TOKEN"))
+    };
+    check(&sound).succeeded();
+
+    // What is changed into what, and by which words it is found; several at once, for a check takes seconds.
+    let found = |changes: &[(&str, &str, &str)]| {
+        let mut text = sound.clone();
+        for (from, to, _) in changes {
+            assert!(text.contains(from), "ci.yml has no {from:?}");
+            text = text.replacen(from, to, 1);
+        }
+        let said = check(&text);
+        for (_, to, by) in changes {
+            assert!(said.err.contains(by), "{to:?} was not found: {said:?}");
+        }
+        assert!(said.failed().starts_with("check-workflows: see above ("), "the last line is the result");
+    };
+    found(&[
+        ("persist-credentials: false", "persist-credentials: true", "artipacked"),
+        ("github.event_name == 'pull_request' }}", "github.even_name == 'pull_request' }}", "is not defined"),
+        ("permissions: {}\n", "", "says no `permissions: {}`"),
+        ("    timeout-minutes: 90\n", "", "has no `timeout-minutes`"),
+        ("runs-on: ubuntu-24.04", "runs-on: ubuntu-latest", "runs on ubuntu-latest"),
+        ("    shell: bash\n", "    shell: sh\n", "says no `shell: bash`"),
+        ("run: make test", "run: make tests && make demo", "the Makefile has no target tests"),
+        ("make demo", "deploy/bin/launch && make demo", "there is no deploy/bin/launch"),
+        ("make demo", "echo $HOME", "SC2086"),
+        ("90b1 # v7.0.1", "90b1 # v7", "is not pinned as"),
+    ]);
+    found(&[
+        ("run: make test", "run: make test ${{ github.sha }}", "pastes `${{ }}` into its script"),
+        ("@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7.0.1", "unpinned-uses"),
+        (
+            "      - name: Install",
+            "      - {name: One more, uses: actions/checkout@v7.0.1}\n      - name: Install",
+            "does not begin its line",
+        ),
+    ]);
 }
