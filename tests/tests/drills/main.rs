@@ -19,6 +19,8 @@ mod deploy;
 mod manifests;
 mod observability;
 mod recovery;
+mod release;
+mod release_access;
 mod script;
 mod service;
 mod traffic;
@@ -87,6 +89,11 @@ fn cases() -> impl IntoIterator<Item = Case> {
         recovery::acknowledged_writes_come_back,
         recovery::refuses_in_one_sentence,
         recovery::runs_by_itself,
+        release::is_what_the_change_log_tells,
+        release::is_made_of_merged_commits,
+        release_access::publishes_images_and_knows_its_own,
+        release_access::gets_into_a_cluster_without_a_key,
+        release::check_of_the_workflows_finds_what_is_wrong,
     ]
 }
 
