@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -59,6 +59,18 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
+	@deploy/bin/load smoke
+
+load: ## Two minutes of load with k6 on a stack of its own, as shipped; deploy/bin/load --help names its variables
+	@deploy/bin/load short
+
+load-ramp: ## The whole ramp: 16 minutes, up to 200 users
+	@deploy/bin/load ramp
+
+test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
+	@cargo test --workspace --test drills --quiet -- load:: && echo "test-load: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

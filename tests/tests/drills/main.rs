@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
 
 mod deploy;
+mod load;
 mod script;
 mod service;
 mod traffic;
@@ -40,6 +41,9 @@ fn cases() -> impl IntoIterator<Item = Case> {
         deploy::a_roll_out_that_was_cut_off_is_finished_by_rollback,
         deploy::what_cannot_be_rolled_out_is_refused,
         deploy::checks_name_what_is_broken,
+        load::good_is_told_from_bad,
+        load::what_makes_no_sense_is_refused,
+        load::stopped_half_way_it_leaves_nothing,
     ]
 }
 
