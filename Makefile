@@ -17,6 +17,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-observability generate
 .PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-recovery generate
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-advisories check-lints check-licences test-unit test-blackbox test-stack test-release generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -75,6 +76,17 @@ test-recovery: build ## Backup and restore of a stack in use, refusals, schedule
 	@deploy/bin/check-units && cargo test --workspace --test drills --quiet -- recovery:: && echo "test-recovery: passed"
 test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
 	@cargo test --workspace --test drills --quiet -- release && echo "test-release: passed"
+load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
+	@deploy/bin/load smoke
+
+load: ## Two minutes of load with k6 on a stack of its own, as shipped; deploy/bin/load --help names its variables
+	@deploy/bin/load short
+
+load-ramp: ## The whole ramp: 16 minutes, up to 200 users
+	@deploy/bin/load ramp
+
+test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
+	@cargo test --workspace --test drills --quiet -- load:: && echo "test-load: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

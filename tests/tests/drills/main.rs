@@ -21,6 +21,7 @@ mod observability;
 mod recovery;
 mod release;
 mod release_access;
+mod load;
 mod script;
 mod service;
 mod traffic;
@@ -94,6 +95,9 @@ fn cases() -> impl IntoIterator<Item = Case> {
         release_access::publishes_images_and_knows_its_own,
         release_access::gets_into_a_cluster_without_a_key,
         release::check_of_the_workflows_finds_what_is_wrong,
+        load::good_is_told_from_bad,
+        load::what_makes_no_sense_is_refused,
+        load::stopped_half_way_it_leaves_nothing,
     ]
 }
 
