@@ -7,9 +7,9 @@ use secrecy::ExposeSecret as _;
 use todo_shared::{
     admin,
     cli::{ConfigArgs, fail, say},
-    telemetry,
+    stop::StopSignals,
+    telemetry, version,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::Application,
@@ -48,14 +48,14 @@ enum Command {
     RotateKeys(ConfigArgs),
     /// Ask the running API whether it is ready
     Health(ConfigArgs),
-    /// Print the version
+    /// Print the version, and the commit where the build knows it
     Version,
 }
 
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let (command, arguments) = match Arguments::parse().command {
-        Command::Version => return say(concat!("todo-api ", env!("CARGO_PKG_VERSION"))),
+        Command::Version => return say(version::sentence("todo-api")),
         Command::Check(arguments) => (check as fn(Config) -> ExitCode, arguments),
         Command::Run(arguments) => (serve as fn(Config) -> ExitCode, arguments),
         Command::Migrate(arguments) => (migrate as fn(Config) -> ExitCode, arguments),
@@ -79,18 +79,12 @@ fn serve(config: Config) -> ExitCode {
             Ok(application) => application,
             Err(error) => return fail(error),
         };
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => return fail(format_args!("cannot listen for signals: {error}")),
+        let signals = match StopSignals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(format_args!("cannot listen for signals: {error}")),
         };
         tracing::info!(address = %application.address(), admin = %application.admin_address(), "serving");
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        match application.run_until_stopped(stop).await {
+        match application.run_until_stopped(signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(format_args!("the listener failed: {error}")),
         }
@@ -100,7 +94,7 @@ fn serve(config: Config) -> ExitCode {
 fn migrate(config: Config) -> ExitCode {
     block_on(async {
         match store::migrate(config.database.url.expose_secret()).await {
-            Ok(()) => say("the database's schema is up to date"),
+            Ok(migrated) => say(migrated),
             Err(error) => fail(error),
         }
     })

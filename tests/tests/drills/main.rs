@@ -3,9 +3,20 @@
 //!
 //! The cases run one after the other: each starts a service of production's shape, which is enough for one machine.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code stops at the first surprise"
+)]
 
+mod chart;
+mod cluster;
+mod compose;
+mod container;
+mod copy;
 mod deploy;
+mod manifests;
 mod script;
 mod service;
 mod traffic;
@@ -40,6 +51,33 @@ fn cases() -> impl IntoIterator<Item = Case> {
         deploy::a_roll_out_that_was_cut_off_is_finished_by_rollback,
         deploy::what_cannot_be_rolled_out_is_refused,
         deploy::checks_name_what_is_broken,
+        cluster::rolls_out_and_back,
+        cluster::what_cannot_be_rolled_out_is_refused,
+        cluster::the_check_counts_processes,
+        chart::every_pod_is_restricted,
+        chart::liveness_asks_nobody_else_and_a_stop_has_its_time,
+        chart::secrets_are_named_and_never_held,
+        chart::the_tiers_take_what_they_are_given,
+        chart::the_schema_is_migrated_before_anything_else_and_not_on_the_way_back,
+        chart::ports_and_names_agree,
+        chart::replicas_are_kept_spread_and_scaled,
+        chart::metrics_are_found_and_read_with_the_token,
+        chart::everything_is_closed_but_what_is_used,
+        chart::every_pod_is_closed_in_both_directions,
+        chart::a_changed_configuration_rolls_its_tier_and_no_other,
+        chart::the_chart_has_the_version_of_what_it_runs,
+        chart::a_mistake_in_the_values_is_one_sentence,
+        chart::a_rendered_file_that_drifts_is_seen_and_mended,
+        chart::a_missing_or_another_helm_is_one_sentence,
+        compose::the_tiers_take_what_they_are_given,
+        compose::what_the_files_name_is_there,
+        compose::every_container_of_production_is_restricted,
+        compose::secrets_are_files,
+        compose::the_schema_comes_first_and_the_gateway_last,
+        compose::addresses_and_ports_agree,
+        compose::a_stop_has_the_time_it_needs,
+        compose::secrets_are_made_once_and_belong_to_their_readers,
+        compose::a_mistake_is_seen,
     ]
 }
 

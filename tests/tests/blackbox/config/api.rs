@@ -24,6 +24,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["server.listen", "admin.listen"] => listeners,
         ["admin.token"] => admin_token,
         ["server.request_timeout"] => request_timeout,
+        ["server.stop_delay"] => stop_delay,
         ["server.drain_timeout"] => drain_timeout,
         ["server.require_if_match"] => require_if_match,
         ["database.url"] => database_url,
@@ -89,6 +90,31 @@ async fn request_timeout(_: &Services) {
     let answer = read_answer(&mut unfinished(&own, &user).await, false).await.unwrap();
     assert!([408, 503].contains(&answer.status), "{}", answer.status);
     assert!(start.elapsed() < Duration::from_secs(8), "the default is 10 s");
+}
+
+async fn stop_delay(_: &Services) {
+    let mut own = own("[server]\nstop_delay = \"10min\"\n").await;
+    let user = own.client.register().await;
+    own.api.process.signal(Signal::Terminate);
+    eventually("readiness to say no", PATIENCE, async || {
+        (own.client.get("/readyz").await.code() == "draining").then_some(())
+    })
+    .await;
+    Client::http(own.api.admin_port).unwrap().get("/readyz").await.expect(503);
+    // Whoever has not noticed is served, on kept connections and on new ones, and told not to keep any.
+    for client in [user.client.clone(), Client::http(own.api.port).unwrap().with_token(user.client.token())] {
+        let answer = client.post("/v1/todos", &json!({"title": "late"})).await.expect(201);
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let start = Instant::now();
+    assert!(own.api.process.stop(Signal::Interrupt).await.success(), "a second signal ends the delay");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+
+    let mut short = self::own("[server]\nstop_delay = \"500ms\"\n").await;
+    let start = Instant::now();
+    assert!(short.api.process.stop(Signal::Terminate).await.success());
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    std::net::TcpStream::connect(("127.0.0.1", short.api.port)).expect_err("nobody listens");
 }
 
 async fn drain_timeout(_: &Services) {

@@ -33,6 +33,7 @@ use crate::{
 pub(super) fn rows() -> Vec<Row> {
     rows! { "gateway";
         ["server.threads"] => threads,
+        ["server.stop_delay"] => stop_delay,
         ["server.drain_timeout"] => drain_timeout,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
         ["tls.min_version"] => min_version,
@@ -117,6 +118,29 @@ async fn threads(_: &Services) {
         fs::read_dir(format!("/proc/{}/task", edge.gateway.process.id())).unwrap().count()
     };
     assert!(count(9).await >= count(1).await + 8);
+}
+
+async fn stop_delay(_: &Services) {
+    let mut edge = edge("[server]\nstop_delay = \"10min\"\n").await;
+    edge.client.get("/v1/x").await.expect(200);
+    edge.gateway.process.signal(Signal::Terminate);
+    let admin = edge.gateway.admin().unwrap();
+    eventually("readiness to say no", PATIENCE, async || (admin.get("/readyz").await.status == 503).then_some(()))
+        .await;
+    // Whoever has not noticed is served, on kept connections and on new ones; over HTTP/1 it is told not to keep any.
+    edge.client.get("/v1/x").await.expect(200);
+    edge.gateway.client().unwrap().get("/v1/x").await.expect(200);
+    let answer = raw(&edge.gateway, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let start = Instant::now();
+    assert!(edge.gateway.process.stop(Signal::Interrupt).await.success(), "a second signal ends the delay");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+
+    let mut short = self::edge("[server]\nstop_delay = \"500ms\"\n").await;
+    let start = Instant::now();
+    assert!(short.gateway.process.stop(Signal::Terminate).await.success());
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    TcpStream::connect(("127.0.0.1", short.gateway.https_port)).expect_err("nobody listens");
 }
 
 async fn drain_timeout(_: &Services) {
