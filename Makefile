@@ -14,10 +14,9 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-observability generate
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-recovery generate
-.PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-advisories check-lints check-licences test-unit test-blackbox test-stack test-release generate
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack load-smoke load load-ramp test-load generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
+    test-release load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -32,7 +31,7 @@ build: ## Build both tiers, development profile
 	@deploy/bin/require cargo cc cmake
 	@cargo build --workspace
 
-test: ## Everything CI runs: format, lints, unit and property tests, black-box suite on both databases, licences
+test: ## Everything CI runs: checks, unit and property tests, both tiers from outside, and the short form of every drill
 	@deploy/bin/test
 
 test-long: test ## The same and the long forms of what is shortened there
@@ -69,6 +68,9 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
+	@deploy/bin/check-chart && deploy/bin/check-compose && cargo test --workspace --test drills --quiet -- chart:: compose:: deploy:: cluster:: && echo "test-deploy: passed"
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && cargo test --workspace --test drills --quiet -- observability:: && echo "test-observability: passed"
