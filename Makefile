@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack render check-chart check-compose test-chart generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -59,6 +59,18 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+render: ## Render the chart into deploy/kubernetes
+	@deploy/bin/render
+
+check-chart: ## Is the chart sound, and deploy/kubernetes rendered from it? (helm, kubernetes-validate)
+	@deploy/bin/check-chart
+
+check-compose: ## Are the Compose files sound? (the Compose schema)
+	@deploy/bin/check-compose
+
+test-chart: build check-chart check-compose ## What the chart renders and Compose starts, judged by the tiers themselves and from outside
+	@cargo test --workspace --test drills --quiet -- chart:: && cargo test --workspace --test drills --quiet -- compose:: && echo "test-chart: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate
