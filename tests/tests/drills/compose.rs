@@ -105,6 +105,9 @@ pub(crate) async fn what_the_files_name_is_there() {
             }
             for volume in list(&service["volumes"]).map(text) {
                 let (source, _) = volume.split_once(':').expect("a source");
+                if source.starts_with("${") {
+                    continue; // the operator's own
+                }
                 if source.starts_with('.') {
                     paths.push(folder().join(source));
                 } else {

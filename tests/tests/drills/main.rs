@@ -64,6 +64,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         chart::metrics_are_found_and_read_with_the_token,
         chart::everything_is_closed_but_what_is_used,
         chart::every_pod_is_closed_in_both_directions,
+        chart::the_backup_is_made_by_what_is_mounted,
         chart::a_changed_configuration_rolls_its_tier_and_no_other,
         chart::the_chart_has_the_version_of_what_it_runs,
         chart::a_mistake_in_the_values_is_one_sentence,
