@@ -17,6 +17,11 @@ mod container;
 mod copy;
 mod deploy;
 mod manifests;
+mod observability;
+mod recovery;
+mod release;
+mod release_access;
+mod load;
 mod script;
 mod service;
 mod traffic;
@@ -79,6 +84,21 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        observability::every_query_of_the_dashboard_returns_data,
+        observability::requests_leave_nothing_in_labels,
+        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::a_dead_replica_is_reported_until_it_is_back,
+        recovery::acknowledged_writes_come_back,
+        recovery::refuses_in_one_sentence,
+        recovery::runs_by_itself,
+        release::is_what_the_change_log_tells,
+        release::is_made_of_merged_commits,
+        release_access::publishes_images_and_knows_its_own,
+        release_access::gets_into_a_cluster_without_a_key,
+        release::check_of_the_workflows_finds_what_is_wrong,
+        load::good_is_told_from_bad,
+        load::what_makes_no_sense_is_refused,
+        load::stopped_half_way_it_leaves_nothing,
     ]
 }
 
