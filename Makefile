@@ -67,7 +67,7 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 	@cargo test --workspace --test blackbox -- $(ONLY)
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
-	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+	@deploy/bin/drill service && echo "test-stack: passed"
 
 render: ## Render the chart into deploy/kubernetes
 	@deploy/bin/render
@@ -79,14 +79,14 @@ check-compose: ## Are the Compose files sound? (the Compose schema)
 	@deploy/bin/check-compose
 
 test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
-	@deploy/bin/check-chart && deploy/bin/check-compose && cargo test --workspace --test drills --quiet -- chart:: compose:: deploy:: cluster:: && echo "test-deploy: passed"
+	@deploy/bin/check-chart && deploy/bin/check-compose && deploy/bin/drill chart compose deploy cluster && echo "test-deploy: passed"
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
-	@deploy/bin/check-monitoring && cargo test --workspace --test drills --quiet -- observability:: && echo "test-observability: passed"
+	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
-	@deploy/bin/check-units && cargo test --workspace --test drills --quiet -- recovery:: && echo "test-recovery: passed"
+	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"
 test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
-	@cargo test --workspace --test drills --quiet -- release && echo "test-release: passed"
+	@deploy/bin/drill release release_access && echo "test-release: passed"
 load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
 	@deploy/bin/load smoke
 
@@ -97,7 +97,7 @@ load-ramp: ## The whole ramp: 16 minutes, up to 200 users
 	@deploy/bin/load ramp
 
 test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
-	@cargo test --workspace --test drills --quiet -- load:: && echo "test-load: passed"
+	@deploy/bin/drill load && echo "test-load: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -16,12 +16,12 @@ mod compose;
 mod container;
 mod copy;
 mod deploy;
+mod load;
 mod manifests;
 mod observability;
 mod recovery;
 mod release;
 mod release_access;
-mod load;
 mod script;
 mod service;
 mod traffic;
@@ -105,6 +105,10 @@ fn cases() -> impl IntoIterator<Item = Case> {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
+    if let Some(filter) = &arguments.filter {
+        let is_known = cases().into_iter().any(|case| case.name.contains(filter.as_str()));
+        assert!(is_known, "no drill is called {filter}: nothing would be tried, and that would look like success");
+    }
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let trials = cases().into_iter().map(|case| {
