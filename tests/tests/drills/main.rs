@@ -79,6 +79,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::what_the_files_name_is_there,
         compose::every_container_of_production_is_restricted,
         compose::secrets_are_files,
+        compose::what_watches_finds_its_secrets,
         compose::the_schema_comes_first_and_the_gateway_last,
         compose::addresses_and_ports_agree,
         compose::a_stop_has_the_time_it_needs,
