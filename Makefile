@@ -16,7 +16,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
     check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
-    test-release load-smoke load load-ramp test-load generate
+    test-release render check-chart check-compose load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -68,6 +68,15 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@deploy/bin/drill service && echo "test-stack: passed"
+
+render: ## Render the chart into deploy/kubernetes
+	@deploy/bin/render
+
+check-chart: ## Is the chart sound, and deploy/kubernetes rendered from it? (helm, kubernetes-validate)
+	@deploy/bin/check-chart
+
+check-compose: ## Are the Compose files sound? (the Compose schema)
+	@deploy/bin/check-compose
 
 test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
 	@deploy/bin/check-chart && deploy/bin/check-compose && deploy/bin/drill chart compose deploy cluster && echo "test-deploy: passed"
