@@ -1,9 +1,10 @@
 //! The running API: build, port, run until stopped. Tests start it by the same way as `main`.
 
-use std::{future::Future, io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use axum::serve::ListenerExt as _;
 use secrecy::ExposeSecret as _;
+use todo_shared::{admin::Token, stop::StopSignals};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::timeout};
 
 use crate::{
@@ -65,8 +66,10 @@ pub struct Application {
     admin: TcpListener,
     address: SocketAddr,
     admin_address: SocketAddr,
+    admin_token: Option<Token>,
     state: AppState,
     key_ring: KeyRing,
+    stop_delay: Duration,
     drain_timeout: Duration,
 }
 
@@ -77,7 +80,8 @@ impl Application {
         let (listener, address) = bind(config.server.listen, "server.listen").await?;
         let (admin, admin_address) = bind(config.admin.listen, "admin.listen").await?;
         if config.database.migrate_at_start {
-            store::migrate(config.database.url.expose_secret()).await?;
+            let migrated = store::migrate(config.database.url.expose_secret()).await?;
+            tracing::info!("{migrated}");
         }
         let metrics = Metrics::new()?;
         let settings = store::Settings {
@@ -101,8 +105,17 @@ impl Application {
             Err(error) => tracing::warn!(%error, "the database is not usable yet"),
             Ok(()) => {}
         }
-        let (key_ring, drain_timeout) = (auth.key_ring, config.server.drain_timeout);
-        Ok(Self { listener, admin, address, admin_address, state, key_ring, drain_timeout })
+        Ok(Self {
+            listener,
+            admin,
+            address,
+            admin_address,
+            admin_token: config.admin.token,
+            state,
+            key_ring: auth.key_ring,
+            stop_delay: config.server.stop_delay,
+            drain_timeout: config.server.drain_timeout,
+        })
     }
 
     /// The address of the API itself, with the port that the system chose where none was given.
@@ -115,9 +128,10 @@ impl Application {
         self.admin_address
     }
 
-    /// Serves until `stop` completes, then finishes what has begun, within the drain timeout.
-    pub async fn run_until_stopped(self, stop: impl Future<Output = ()> + Send) -> io::Result<()> {
-        let Self { listener, admin, state, key_ring, drain_timeout, .. } = self;
+    /// Serves until a signal comes, for the stop delay as one that is not ready, and then finishes what has begun, within
+    /// the drain timeout.
+    pub async fn run_until_stopped(self, mut signals: StopSignals) -> io::Result<()> {
+        let Self { listener, admin, admin_token, state, key_ring, stop_delay, drain_timeout, .. } = self;
         let (sender, stopping) = watch::channel(false);
         let stopped = |mut stopping: watch::Receiver<bool>| async move {
             // The sender lives as long as this function.
@@ -127,13 +141,8 @@ impl Application {
         background.spawn(readiness::probe(state.clone()));
         background.spawn(rotation::task(state.clone(), key_ring));
         background.spawn(sweep::task(std::sync::Arc::clone(&state.store)));
-        let operator = std::sync::Arc::new(Operator(state.clone()));
-        background.spawn(async move {
-            // Until the very end: a drain is when operators look.
-            if let Err(error) = todo_shared::admin::serve(admin, operator, std::future::pending()).await {
-                tracing::error!(%error, "the admin listener ended");
-            }
-        });
+        let operator = Operator(state.clone());
+        background.spawn(async move { match todo_shared::admin::serve(admin, operator, admin_token).await {} });
 
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
@@ -143,13 +152,17 @@ impl Application {
         let router = routes::router(state.clone());
         let server = axum::serve(listener, router).with_graceful_shutdown(stopped(stopping));
         let mut server = tokio::spawn(server.into_future());
+        let stop = async {
+            signals.next().await;
+            state.readiness.drain();
+            signals.delay(stop_delay).await;
+        };
         tokio::select! {
             // It ends by itself only if it fails.
             ended = &mut server => return ended.map_err(io::Error::other)?,
             () = stop => {}
         }
         tracing::info!("stopping: finishing what has begun");
-        state.readiness.drain();
         let _ = sender.send(true);
         if timeout(drain_timeout, &mut server).await.is_err() {
             tracing::warn!(?drain_timeout, "stopped with requests unfinished");

@@ -1,19 +1,15 @@
 //! The command line: what an operator can ask of the binary.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::ExitCode,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use secrecy::ExposeSecret as _;
 use todo_shared::{
+    admin,
     cli::{ConfigArgs, fail, say},
-    telemetry,
+    stop::StopSignals,
+    telemetry, version,
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     app::Application,
@@ -52,14 +48,14 @@ enum Command {
     RotateKeys(ConfigArgs),
     /// Ask the running API whether it is ready
     Health(ConfigArgs),
-    /// Print the version
+    /// Print the version, and the commit where the build knows it
     Version,
 }
 
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let (command, arguments) = match Arguments::parse().command {
-        Command::Version => return say(concat!("todo-api ", env!("CARGO_PKG_VERSION"))),
+        Command::Version => return say(version::sentence("todo-api")),
         Command::Check(arguments) => (check as fn(Config) -> ExitCode, arguments),
         Command::Run(arguments) => (serve as fn(Config) -> ExitCode, arguments),
         Command::Migrate(arguments) => (migrate as fn(Config) -> ExitCode, arguments),
@@ -83,18 +79,12 @@ fn serve(config: Config) -> ExitCode {
             Ok(application) => application,
             Err(error) => return fail(error),
         };
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => return fail(format_args!("cannot listen for signals: {error}")),
+        let signals = match StopSignals::listen() {
+            Ok(signals) => signals,
+            Err(error) => return fail(format_args!("cannot listen for signals: {error}")),
         };
         tracing::info!(address = %application.address(), admin = %application.admin_address(), "serving");
-        let stop = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        match application.run_until_stopped(stop).await {
+        match application.run_until_stopped(signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(format_args!("the listener failed: {error}")),
         }
@@ -104,7 +94,7 @@ fn serve(config: Config) -> ExitCode {
 fn migrate(config: Config) -> ExitCode {
     block_on(async {
         match store::migrate(config.database.url.expose_secret()).await {
-            Ok(()) => say("the database's schema is up to date"),
+            Ok(migrated) => say(migrated),
             Err(error) => fail(error),
         }
     })
@@ -132,23 +122,7 @@ fn rotate_keys(config: Config) -> ExitCode {
 }
 
 fn health(config: Config) -> ExitCode {
-    match ask(config.admin.listen) {
-        Ok(200) => say("ready"),
-        Ok(_) => fail("the API is running and not ready"),
-        Err(error) => fail(format_args!("the API does not answer on {}: {error}", config.admin.listen)),
-    }
-}
-
-/// The status of the admin listener's `/readyz`.
-fn ask(address: SocketAddr) -> std::io::Result<u16> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-    let mut head = Vec::new();
-    stream.take(1_024).read_to_end(&mut head)?;
-    let status = head.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    status.ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
+    admin::health(config.admin.listen)
 }
 
 fn block_on(work: impl Future<Output = ExitCode>) -> ExitCode {

@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use todo_shared::bearer;
 pub use todo_shared::problem::{Code, FieldError, Problem};
 use utoipa::ToSchema;
 
@@ -191,21 +192,13 @@ impl IntoResponse for ApiError {
         let mut response = status.into_response();
         let headers = response.headers_mut();
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, challenge(self.code()));
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(bearer::challenge(self.code())));
         }
         if let Some(wait) = self.0.retry_after {
             headers.insert(header::RETRY_AFTER, wait.as_secs().into());
         }
         response.extensions_mut().insert(self);
         response
-    }
-}
-
-/// RFC 6750 section 3: no error attribute where no token was sent.
-fn challenge(code: Code) -> HeaderValue {
-    match code {
-        Code::TokenInvalid => HeaderValue::from_static("Bearer error=\"invalid_token\""),
-        _ => HeaderValue::from_static("Bearer"),
     }
 }
 

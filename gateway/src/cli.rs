@@ -1,19 +1,15 @@
 //! The command line.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
-    process::ExitCode,
-    time::Duration,
-};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use todo_shared::cli::{ConfigArgs, fail, say, warn};
+use todo_shared::{
+    admin,
+    cli::{ConfigArgs, fail, say, warn},
+    version,
+};
 
 use crate::{config, server};
-
-/// How long `health` waits for an answer.
-const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The edge of the todo platform: TLS, routing and protection in front of the API.
 #[derive(Debug, Parser)]
@@ -38,7 +34,7 @@ enum Command {
     Run(ConfigArgs),
     /// Ask the running gateway whether it is ready
     Health(ConfigArgs),
-    /// Show the version
+    /// Print the version, and the commit where the build knows it
     Version,
 }
 
@@ -57,32 +53,11 @@ pub fn run() -> ExitCode {
             Err(error) => fail(error),
         },
         Command::Health(arguments) => match config::load(&arguments) {
-            Ok(config) => health(config.admin.listen),
+            Ok(config) => admin::health(config.admin.listen),
             Err(report) => fail(report),
         },
-        Command::Version => say(format_args!("todo-gateway {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version => say(version::sentence("todo-gateway")),
     }
-}
-
-fn health(admin: SocketAddr) -> ExitCode {
-    match ask(admin) {
-        Ok(answer) if answer.starts_with("HTTP/1.1 200") => say("ready"),
-        Ok(answer) => {
-            let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-            fail(format_args!("not ready: {body}"))
-        }
-        Err(error) => fail(format_args!("no gateway answers on {admin}: {error}")),
-    }
-}
-
-fn ask(admin: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&admin, HEALTH_TIMEOUT)?;
-    stream.set_read_timeout(Some(HEALTH_TIMEOUT))?;
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    // Our own admin listener answers in far less; a stranger on the port must not fill the memory.
-    stream.take(64 << 10).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 #[cfg(test)]

@@ -26,20 +26,13 @@ impl Control {
 
     async fn serve_admin(&self) {
         let Some(listener) = self.admin.lock().take() else { return };
-        // Answers to the end: whoever watches a stopping gateway wants to see it.
-        let served = match listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener)) {
+        let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+        let token = self.shared.started.admin.token.clone();
+        match listener {
             Ok(listener) => {
-                todo_shared::admin::serve(
-                    listener,
-                    Arc::new(Admin::new(Arc::clone(&self.shared))),
-                    std::future::pending(),
-                )
-                .await
+                match todo_shared::admin::serve(listener, Admin::new(Arc::clone(&self.shared)), token).await {}
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "the admin listener has ended");
+            Err(error) => tracing::error!(%error, "the admin listener cannot be used"),
         }
     }
 

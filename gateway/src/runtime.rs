@@ -128,7 +128,7 @@ impl Shared {
         LISTENERS.iter().map(|listener| self.metrics.connections_open.with_label_values(&[*listener]).get()).sum()
     }
 
-    /// From now on the gateway is not ready.
+    /// From now on the gateway is not ready, and each HTTP/1 answer is the last of its connection.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -140,6 +140,7 @@ impl Shared {
 
     /// Exports that the configuration was loaded just now.
     pub fn note_success(&self) {
+        self.metrics.reload_successful.set(1);
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 

@@ -17,11 +17,8 @@ use pingora::{
     server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
     services::{background::background_service, listening::Service},
 };
-use todo_shared::{cli::ConfigArgs, config::Report, telemetry};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::broadcast::error::RecvError,
-};
+use todo_shared::{cli::ConfigArgs, config::Report, stop::StopSignals, telemetry};
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::{
     config::{self, Config},
@@ -188,7 +185,7 @@ fn conf(config: &Config) -> ServerConf {
     }
 }
 
-/// SIGTERM and SIGINT stop the gateway the same way: nobody who presses Ctrl-C wants requests cut.
+/// Says no to load balancers at once, and lets Pingora stop when the stop delay is over.
 struct Stop {
     shared: Arc<Shared>,
 }
@@ -196,19 +193,19 @@ struct Stop {
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-        match (terminate, interrupt) {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
+        match StopSignals::listen() {
+            Ok(mut signals) => {
+                signals.next().await;
+                self.shared.drain();
+                signals.delay(self.shared.runtime().config.server.stop_delay).await;
             }
             // A process that cannot be stopped must not run.
-            (Err(error), _) | (_, Err(error)) => tracing::error!(%error, "signals cannot be received; stopping"),
+            Err(error) => {
+                tracing::error!(%error, "signals cannot be received; stopping");
+                self.shared.drain();
+            }
         }
         tracing::info!("stopping: no new connections, requests in flight are finished");
-        self.shared.drain();
         ShutdownSignal::GracefulTerminate
     }
 }

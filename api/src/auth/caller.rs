@@ -4,12 +4,12 @@
 //! ended is checked by the store inside the statement that does the work, so that both are one round trip; this is why
 //! the store's methods take a `Caller` and not a user id.
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, header::AUTHORIZATION, request::Parts},
-};
+use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::Utc;
-use todo_shared::token::{Scope, Scopes};
+use todo_shared::{
+    bearer,
+    token::{Scope, Scopes},
+};
 use uuid::Uuid;
 
 use crate::{auth::access_token::TokenError, problem::ApiError, state::AppState};
@@ -36,7 +36,7 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let token = bearer(&parts.headers)?;
+        let token = bearer::token(&parts.headers).map_err(ApiError::new)?;
         let claims = state.tokens.verify(token, Utc::now()).map_err(refuse)?;
         let id = |text: &str| Uuid::try_parse(text).map_err(|_| ApiError::token_invalid());
         Ok(Self { user_id: id(&claims.sub)?, session_id: id(&claims.sid)?, scopes: claims.scope })
@@ -50,44 +50,9 @@ fn refuse(error: TokenError) -> ApiError {
     }
 }
 
-/// The token of the only `Authorization` field (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
-fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or_else(ApiError::token_missing)?;
-    if values.next().is_some() {
-        return Err(ApiError::token_invalid());
-    }
-    let (scheme, token) =
-        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(ApiError::token_invalid)?;
-    if !scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(ApiError::token_missing());
-    }
-    Ok(token.trim_start_matches(' '))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(values: &[&'static str]) -> HeaderMap {
-        values.iter().map(|value| (AUTHORIZATION, value.parse().expect("a header value"))).collect()
-    }
-
-    #[test]
-    fn one_bearer_token_is_taken_in_any_case() {
-        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c"] {
-            assert_eq!(bearer(&headers(&[value])).expect("a token"), "a.b.c");
-        }
-    }
-
-    #[test]
-    fn anything_else_is_refused() {
-        let code = |values: &[&'static str]| bearer(&headers(values)).expect_err("refused").code().as_str();
-        assert_eq!(code(&[]), "token_missing");
-        assert_eq!(code(&["Basic dTpw"]), "token_missing");
-        assert_eq!(code(&["Bearer"]), "token_invalid");
-        assert_eq!(code(&["Bearer a.b.c", "Bearer d.e.f"]), "token_invalid");
-    }
 
     #[test]
     fn a_scope_that_is_not_there_is_forbidden() {

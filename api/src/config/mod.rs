@@ -3,19 +3,19 @@
 //! The documented defaults are `config/api.toml`, compiled in; `todo_shared::config` says how layers are merged. What an
 //! environment refuses stands beside the key it refuses it for.
 
-mod admin;
 mod auth;
 mod database;
 mod log;
 mod server;
 
 use todo_shared::{
+    admin::AdminSettings,
     cli::ConfigArgs,
     config::{self, ProcessVariables, Report, Section, Tier, Variables},
     environment::Environment,
 };
 
-pub use self::{admin::Admin, auth::Auth, database::Database, log::Log, server::Server};
+pub use self::{auth::Auth, database::Database, log::Log, server::Server};
 
 /// The API's compiled-in files.
 pub const TIER: Tier = Tier {
@@ -34,7 +34,7 @@ pub struct Config {
     /// `[server]`
     pub server: Server,
     /// `[admin]`
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// `[database]`
     pub database: Database,
     /// `[auth]`
@@ -61,7 +61,7 @@ pub fn load_with(arguments: &ConfigArgs, variables: &dyn Variables) -> Result<Co
 
 fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let server = root.section("server", server::read);
-    let admin = root.section("admin", admin::read);
+    let admin = root.section("admin", AdminSettings::read);
     let database = root.section("database", |section| database::read(section, environment));
     let auth = root.section("auth", |section| auth::read(section, environment));
     let log = root.section("log", |section| log::read(section, environment));

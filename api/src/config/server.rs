@@ -11,7 +11,9 @@ pub struct Server {
     pub listen: SocketAddr,
     /// How long a request may take.
     pub request_timeout: Duration,
-    /// How long a stop waits.
+    /// How long requests are still taken after the signal to stop.
+    pub stop_delay: Duration,
+    /// How long a stop then waits for those that have begun.
     pub drain_timeout: Duration,
     /// Whether a write to a list or a todo needs `If-Match`.
     pub require_if_match: bool,
@@ -20,6 +22,7 @@ pub struct Server {
 pub(super) fn read(section: &Section<'_>) -> Option<Server> {
     let listen = section.get("listen");
     let request_timeout = section.get("request_timeout");
+    let stop_delay = section.get("stop_delay");
     let drain_timeout = section.get("drain_timeout");
     let require_if_match = section.get("require_if_match");
     if request_timeout == Some(Duration::ZERO) {
@@ -28,6 +31,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Server> {
     Some(Server {
         listen: listen?,
         request_timeout: request_timeout?,
+        stop_delay: stop_delay?,
         drain_timeout: drain_timeout?,
         require_if_match: require_if_match?,
     })

@@ -15,7 +15,7 @@ use std::{
 use todo_shared::admin::{Check, Readiness as Report};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::{problem::Code, state::AppState};
+use crate::{problem::Code, state::AppState, store::NEWEST};
 
 /// How often the database is looked at, and how long one look may take.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -37,9 +37,14 @@ struct Database {
 }
 
 impl Readiness {
-    /// From now on the process finishes what it has and takes nothing new.
+    /// From now on the process is not ready: it is about to take nothing new.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Notes the outcome of a look at the database; `trouble` is for operators.
@@ -53,7 +58,7 @@ impl Readiness {
 
     /// Why the process is not ready, as the public endpoint says it.
     pub fn refusal(&self, now: Instant) -> Option<Code> {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             Some(Code::Draining)
         } else if self.database().is_usable(now) {
             None
@@ -66,7 +71,7 @@ impl Readiness {
     pub fn report(&self, now: Instant) -> Report {
         let database = self.database();
         let check = |name, ok, detail: String| Check { name, ok, required: true, detail };
-        let draining = self.draining.load(Ordering::Relaxed);
+        let draining = self.is_draining();
         let stopping = if draining { "the process is stopping" } else { "" };
         Report::of(vec![
             check("database", database.is_usable(now), database.trouble.unwrap_or_default()),
@@ -91,13 +96,25 @@ pub async fn probe(state: AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let outcome = match timeout(INTERVAL, state.store.is_current()).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("migrations are missing: run `todo-api migrate`".to_owned()),
+        let outcome = match timeout(INTERVAL, state.store.schema_version()).await {
+            Ok(Ok(version)) => {
+                state.metrics.schema(version);
+                enough(version)
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_elapsed) => Err("the database does not answer within a second".to_owned()),
         };
         state.readiness.note(outcome, Instant::now());
+    }
+}
+
+/// Whether this build can work with the schema. A newer one serves as well: migrations keep what the version before them
+/// needs, so that it can go on beside its successor, and come back after it.
+fn enough(version: i64) -> Result<(), String> {
+    if version >= NEWEST {
+        Ok(())
+    } else {
+        Err(format!("the schema has version {version} and {NEWEST} is needed: run `todo-api migrate`"))
     }
 }
 

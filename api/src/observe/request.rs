@@ -38,6 +38,10 @@ pub async fn observe(State(state): State<AppState>, mut request: Request, next: 
     let mut response = answer.unwrap_or_else(|_elapsed| ApiError::overloaded().into_response());
 
     let code = finish(&mut response, &id);
+    if state.readiness.is_draining() {
+        // A client that kept the connection could send its next request just as the end of the process closes it.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let elapsed = start.elapsed();
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let status = response.status();

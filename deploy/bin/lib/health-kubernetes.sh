@@ -4,7 +4,8 @@
 
 [[ $environment == staging || $environment == production ]] || fail "--target kubernetes needs --environment staging or production"
 : "${namespace:=todo-$environment}"
-PATH=$PWD/target/tools/bin:$PATH
+# What the machine has comes first.
+PATH=$PATH:$PWD/target/tools/bin
 require kubectl jq
 
 check_target() {

@@ -107,8 +107,10 @@ END
 make_api() { # part
     cat >"$STACK/config/$1.env" <<END
 TODO_ENVIRONMENT=production
+TODO_API__SERVER__STOP_DELAY=2s
 TODO_API__SERVER__LISTEN=127.0.0.1:$(setting "$1" PORT)
 TODO_API__ADMIN__LISTEN=127.0.0.1:$(setting "$1" ADMIN_PORT)
+TODO_API__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
 TODO_API__DATABASE__URL_FILE=$STACK/secrets/database-url
 TODO_API__AUTH__ISSUER=https://localhost:$STACK_GATEWAY_1_HTTPS_PORT
 TODO_API__AUTH__KEY_RING_FILE=$STACK/secrets/key-ring
@@ -118,6 +120,8 @@ END
 make_gateway() { # part
     cat >"$STACK/config/$1.env" <<END
 TODO_ENVIRONMENT=production
+TODO_GATEWAY__SERVER__STOP_DELAY=2s
+TODO_GATEWAY__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
 END
     cat >"$STACK/config/$1.toml" <<END
 [listen]
@@ -139,6 +143,8 @@ key = "$STACK/tls/key.pem"
 max_per_address = 5000
 
 [upstreams.api]
+# Drills should not wait for it.
+health_interval = "500ms"
 addresses = ["127.0.0.1:$STACK_API_1_PORT", "127.0.0.1:$STACK_API_2_PORT", "127.0.0.1:$STACK_API_3_PORT"]
 END
 }

@@ -4,7 +4,6 @@
 //! defaults are `config/gateway.toml`, compiled in; `todo_shared::config` says how the layers are merged.
 
 mod access_log;
-mod admin;
 mod client_address;
 mod connections;
 mod headers;
@@ -18,6 +17,7 @@ mod tls;
 mod upstreams;
 
 use todo_shared::{
+    admin::AdminSettings,
     cli::ConfigArgs,
     config::{self, ProcessVariables, Report, Section, Tier, Variables},
     environment::Environment,
@@ -25,7 +25,6 @@ use todo_shared::{
 
 pub use self::{
     access_log::AccessLogSettings,
-    admin::Admin,
     connections::Connections,
     listen::Listen,
     log::Log,
@@ -76,7 +75,7 @@ pub struct Config {
     /// `[access_log]`
     pub access_log: AccessLogSettings,
     /// `[admin]`
-    pub admin: Admin,
+    pub admin: AdminSettings,
     /// `[reload]`
     pub reload: Reload,
 }
@@ -110,7 +109,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
     let log = root.section("log", |section| log::read(section, environment));
     let access_log = root.section("access_log", access_log::read);
-    let admin = root.section("admin", admin::read);
+    let admin = root.section("admin", AdminSettings::read);
     let reload = root.section("reload", reload::read);
     Some(Config {
         server: server?,
@@ -148,7 +147,8 @@ impl Config {
         keep(&mut keys, "log.level", &mut self.log.level, &started.log.level);
         keep(&mut keys, "access_log.format", &mut self.access_log.format, &started.access_log.format);
         keep(&mut keys, "access_log.output", &mut self.access_log.output, &started.access_log.output);
-        keep(&mut keys, "admin.listen", &mut self.admin, &started.admin);
+        keep(&mut keys, "admin.listen", &mut self.admin.listen, &started.admin.listen);
+        keep(&mut keys, "admin.token", &mut self.admin.token, &started.admin.token);
         keys
     }
 }

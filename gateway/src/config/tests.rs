@@ -163,10 +163,12 @@ fn keys_read_at_start_up_are_named_and_not_applied() {
     let load = |text| load_text(Environment::Development, text, &[]).expect("good");
     let started = load("");
     assert_eq!(load("").keep_started(&started), [""; 0]);
-    let mut changed =
-        load("listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nserver.drain_timeout = \"1s\"");
-    assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen"]);
-    assert_eq!((changed.listen, &changed.admin), (started.listen, &started.admin));
+    let mut changed = load(
+        "listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nadmin.token = \"0123456789abcdef0123456789abcdef\"\nserver.drain_timeout = \"1s\"",
+    );
+    assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen", "admin.token"]);
+    assert_eq!((changed.listen, changed.admin.listen), (started.listen, started.admin.listen));
+    assert!(changed.admin.token.is_none());
     assert_eq!(changed.listen.redirect_port(), 8443);
     assert_ne!(changed.server, started.server, "what can be applied is");
 }

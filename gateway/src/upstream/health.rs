@@ -1,7 +1,9 @@
 //! Active health checks: one small request to each address of an upstream, every interval.
 //!
 //! A check opens its own connection, because an idle one from the pool would say nothing about whether new ones are
-//! accepted. It asks for a path that answers 200 when the API wants traffic (`/readyz`), and reads the status line only.
+//! accepted. It asks for a path that answers 200 when the API wants traffic (`/readyz`). An answer that does not come says
+//! little, and takes several in a row to count; 503 is the address's own word that it wants no requests (it is stopping, or
+//! has just started and is not ready), and counts at once: until the second check, users would get that answer too.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,9 +27,26 @@ pub struct HealthRule {
     pub timeout: Duration,
     /// Good answers in a row that make an address healthy again.
     pub healthy_after: u32,
-    /// Bad ones in a row that make it unhealthy.
+    /// Bad ones in a row that make it unhealthy; one is enough where the answer is 503.
     pub unhealthy_after: u32,
 }
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finding {
+    /// 200.
+    Good,
+    /// No answer, or one that is neither good nor a refusal.
+    Bad,
+    /// 503.
+    Refusal,
+}
+
+/// The most of an answer that is read: it is read at all so that the other side can end the connection in order.
+const MAX_ANSWER: u64 = 16 << 10;
+
+/// How long that may take.
+const LINGER: Duration = Duration::from_millis(100);
 
 impl HealthRule {
     #[cfg(test)]
@@ -45,7 +64,12 @@ struct Streak {
 
 impl Streak {
     /// The verdict after one more answer, given the verdict so far.
-    fn next(&mut self, rule: &HealthRule, healthy: bool, good: bool) -> bool {
+    fn next(&mut self, rule: &HealthRule, healthy: bool, finding: Finding) -> bool {
+        let good = finding == Finding::Good;
+        if finding == Finding::Refusal {
+            self.against = 0;
+            return false;
+        }
         if good == healthy {
             self.against = 0;
             return healthy;
@@ -81,9 +105,9 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     loop {
         ticks.tick().await;
         let answer = timeout(rule.timeout, check(endpoint.address, &rule.path)).await;
-        let good = matches!(answer, Ok(Ok(true)));
+        let finding = answer.map_or(Finding::Bad, |answer| answer.unwrap_or(Finding::Bad));
         let before = endpoint.is_healthy();
-        let after = streak.next(rule, before, good);
+        let after = streak.next(rule, before, finding);
         if after != before {
             endpoint.set_healthy(after);
             let (upstream, address) = (&upstream.rule.name, endpoint.address);
@@ -96,14 +120,20 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     }
 }
 
-/// Whether the address answers 200.
-async fn check(address: SocketAddr, path: &str) -> io::Result<bool> {
+/// Asks once.
+async fn check(address: SocketAddr, path: &str) -> io::Result<Finding> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut status_line = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut status_line).await?;
-    Ok(&status_line == b"HTTP/1.1 200")
+    // The verdict is in the first line: whoever is slow with the rest has spoken all the same.
+    let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(MAX_ANSWER), &mut tokio::io::sink())).await;
+    Ok(match &status_line {
+        b"HTTP/1.1 200" => Finding::Good,
+        b"HTTP/1.1 503" => Finding::Refusal,
+        _ => Finding::Bad,
+    })
 }
 
 #[cfg(test)]
@@ -119,11 +149,16 @@ mod tests {
         let mut streak = Streak::default();
         let mut healthy = true;
         let mut verdicts = String::new();
-        for good in [false, false, true, false, false, false, true, false, true, true] {
-            healthy = streak.next(&rule, healthy, good);
+        for finding in "bbgbbbgbggRgRgg".chars() {
+            let finding = match finding {
+                'g' => Finding::Good,
+                'b' => Finding::Bad,
+                _ => Finding::Refusal,
+            };
+            healthy = streak.next(&rule, healthy, finding);
             verdicts.push(if healthy { '+' } else { '-' });
         }
-        assert_eq!(verdicts, "+++++----+");
+        assert_eq!(verdicts, "+++++----+----+");
     }
 
     proptest! {
@@ -133,7 +168,8 @@ mod tests {
             let mut streak = Streak::default();
             let mut healthy = true;
             for (at, good) in answers.iter().enumerate() {
-                let after = streak.next(&rule, healthy, *good);
+                let finding = if *good { Finding::Good } else { Finding::Bad };
+                let after = streak.next(&rule, healthy, finding);
                 if after != healthy {
                     let enough = if healthy { 3 } else { 2 };
                     prop_assert!(answers[..=at].iter().rev().take(enough).filter(|good| **good == after).count() == enough);
@@ -145,7 +181,12 @@ mod tests {
 
     #[tokio::test]
     async fn only_200_is_healthy() {
-        for (status, expected) in [("200 OK", true), ("503 Service Unavailable", false), ("204 No Content", false)] {
+        let cases = [
+            ("200 OK", Finding::Good),
+            ("503 Service Unavailable", Finding::Refusal),
+            ("204 No Content", Finding::Bad),
+        ];
+        for (status, expected) in cases {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
             let address = listener.local_addr().expect("address");
             let server = tokio::spawn(async move {

@@ -24,33 +24,37 @@ use crate::service::{Database, Services};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Writers that go on until they are told to stop, and what was acknowledged to them.
+/// Writers that go on until they are told to stop, what was acknowledged to them and what was not.
 struct Stream {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<BTreeSet<String>>>,
+    failures: Arc<Mutex<Vec<String>>>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Stream {
     fn start(user: &Account, writers: usize) -> Self {
-        let (stop, acknowledged) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(BTreeSet::new())));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (acknowledged, failures): (Arc<Mutex<BTreeSet<_>>>, Arc<Mutex<Vec<_>>>) = Default::default();
         let tasks = (0..writers)
             .map(|writer| {
-                let (client, stop, acknowledged) = (user.client.clone(), stop.clone(), acknowledged.clone());
+                let (client, stop) = (user.client.clone(), stop.clone());
+                let (acknowledged, failures) = (acknowledged.clone(), failures.clone());
                 tokio::spawn(async move {
                     let mut number = 0_u32;
                     while !stop.load(Ordering::Relaxed) {
                         let title = format!("{writer}-{number}");
                         number += 1;
                         let answer = client.try_json("POST", "/v1/todos", &[], &json!({"title": title})).await;
-                        if answer.is_ok_and(|answer| answer.status == 201) {
-                            acknowledged.lock().unwrap().insert(title);
+                        match answer {
+                            Ok(answer) if answer.status == 201 => _ = acknowledged.lock().unwrap().insert(title),
+                            answer => failures.lock().unwrap().push(format!("{answer:?}")),
                         }
                     }
                 })
             })
             .collect();
-        Self { stop, acknowledged, tasks }
+        Self { stop, acknowledged, failures, tasks }
     }
 
     fn count(&self) -> usize {
@@ -192,6 +196,35 @@ pub(crate) async fn a_stopped_gateway_finishes_its_work(services: &Services) {
     assert_eq!(answer.status, 201);
     drop(busy);
     assert!(stack.gateway.process.wait(PATIENCE).await.success(), "exit code 0");
+}
+
+pub(crate) async fn a_replica_that_stops_costs_no_request(services: &Services) {
+    let delay = "[server]\nstop_delay = \"1s\"\n";
+    let stack = services.own(Database::Postgres, delay, "").await;
+    let folders = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut second = Api::start(folders.0.path(), &stack.database, delay).await.unwrap();
+    // Only what the replica says of itself can be noticed in time: silence would have to last.
+    let checks = "[upstreams.api]\nhealth_interval = \"100ms\"\nunhealthy_after = 1000\n";
+    let gateway = Gateway::start(folders.1.path(), &[stack.api.port, second.port], checks).await.unwrap();
+    let user = gateway.client().unwrap().register().await;
+    let stream = Stream::start(&user, 4);
+    let (admin, address) = (gateway.admin().unwrap(), format!("127.0.0.1:{}", second.port));
+    for _ in 0..2 {
+        eventually("the replica to take its turns", PATIENCE, async || {
+            let text = admin.get("/metrics").await.text;
+            let is_healthy = |line: &str| line.contains("healthy") && line.contains(&address) && line.ends_with(" 1");
+            text.lines().any(is_healthy).then_some(())
+        })
+        .await;
+        stream.progress(30).await;
+        assert!(second.process.stop(Signal::Terminate).await.success());
+        second.restart().await.unwrap();
+    }
+    stream.progress(30).await;
+    let failures = stream.failures.clone();
+    let acknowledged = stream.end().await;
+    assert_eq!(*failures.lock().unwrap(), [""; 0]);
+    nothing_lost_nothing_doubled(&user, acknowledged).await;
 }
 
 pub(crate) async fn a_gateway_without_an_api_says_so(services: &Services) {

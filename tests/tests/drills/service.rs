@@ -1,6 +1,12 @@
 //! The whole service on this machine: `deploy/bin/stack`.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use tempfile::TempDir;
 use todo_tests::client::Client;
@@ -26,6 +32,11 @@ impl Stack {
         stack
     }
 
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A value of `stack.env`.
     pub(crate) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).unwrap_or_else(|| panic!("stack.env has no {name}"))
@@ -48,6 +59,24 @@ impl Stack {
         let path = self.folder.path().join("run").join(format!("{part}.pid"));
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         text.split_whitespace().next().expect("an id").to_owned()
+    }
+
+    /// A file of the stack's folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs a statement as the owner of the schema and returns what it prints.
+    pub(crate) fn query(&self, statement: &str) -> String {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", "-c", statement, "service=todo"]);
+        script::run(psql.env("PGSERVICEFILE", self.path("secrets/pg_service.conf"))).succeeded().trim().to_owned()
+    }
+
+    /// A client of a part's admin listener.
+    pub(crate) fn admin(&self, part: &str) -> Client {
+        let name = format!("STACK_{}_ADMIN_PORT", part.replace('-', "_").to_uppercase());
+        Client::http(self.setting(&name).parse().expect("a port")).expect("a client")
     }
 
     /// A client of one of the gateways, `1` or `2`.
@@ -100,7 +129,7 @@ pub(crate) async fn comes_up_answers_and_leaves_nothing() {
 }
 
 /// Whether a process is there and has not ended. One that has ended stays listed until its parent looks.
-fn runs(id: &str) -> bool {
+pub(crate) fn runs(id: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }

@@ -15,14 +15,16 @@ use todo_tests::{
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use crate::{
-    config::{PATIENCE, Row, rows},
+    config::{PATIENCE, Row, TOKEN, metrics_need_the_token, rows, weak_tokens_are_refused},
     service::Services,
 };
 
 pub(super) fn rows() -> Vec<Row> {
     rows! { "api";
         ["server.listen", "admin.listen"] => listeners,
+        ["admin.token"] => admin_token,
         ["server.request_timeout"] => request_timeout,
+        ["server.stop_delay"] => stop_delay,
         ["server.drain_timeout"] => drain_timeout,
         ["server.require_if_match"] => require_if_match,
         ["database.url"] => database_url,
@@ -74,6 +76,13 @@ async fn listeners(_: &Services) {
     Client::http(own.api.admin_port).unwrap().get("/metrics").await.expect(200);
 }
 
+async fn admin_token(_: &Services) {
+    let own = own(&format!("[admin]\ntoken = \"{TOKEN}\"\n")).await;
+    metrics_need_the_token(own.api.admin_port).await;
+    assert!(!own.api.process.errors().contains(TOKEN), "a log holds the token");
+    weak_tokens_are_refused("todo-api", "TODO_API__ADMIN__TOKEN");
+}
+
 async fn request_timeout(_: &Services) {
     let own = own("[server]\nrequest_timeout = \"300ms\"\n").await;
     let user = own.client.register().await;
@@ -81,6 +90,31 @@ async fn request_timeout(_: &Services) {
     let answer = read_answer(&mut unfinished(&own, &user).await, false).await.unwrap();
     assert!([408, 503].contains(&answer.status), "{}", answer.status);
     assert!(start.elapsed() < Duration::from_secs(8), "the default is 10 s");
+}
+
+async fn stop_delay(_: &Services) {
+    let mut own = own("[server]\nstop_delay = \"10min\"\n").await;
+    let user = own.client.register().await;
+    own.api.process.signal(Signal::Terminate);
+    eventually("readiness to say no", PATIENCE, async || {
+        (own.client.get("/readyz").await.code() == "draining").then_some(())
+    })
+    .await;
+    Client::http(own.api.admin_port).unwrap().get("/readyz").await.expect(503);
+    // Whoever has not noticed is served, on kept connections and on new ones, and told not to keep any.
+    for client in [user.client.clone(), Client::http(own.api.port).unwrap().with_token(user.client.token())] {
+        let answer = client.post("/v1/todos", &json!({"title": "late"})).await.expect(201);
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let start = Instant::now();
+    assert!(own.api.process.stop(Signal::Interrupt).await.success(), "a second signal ends the delay");
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+
+    let mut short = self::own("[server]\nstop_delay = \"500ms\"\n").await;
+    let start = Instant::now();
+    assert!(short.api.process.stop(Signal::Terminate).await.success());
+    assert!(start.elapsed() >= Duration::from_millis(500), "{:?}", start.elapsed());
+    std::net::TcpStream::connect(("127.0.0.1", short.api.port)).expect_err("nobody listens");
 }
 
 async fn drain_timeout(_: &Services) {
@@ -121,7 +155,8 @@ async fn max_connections(services: &Services) {
             Api::start(folder.path(), &url, &format!("[database]\nmax_connections = {connections}\n")).await.unwrap();
         let user = Client::http(api.port).unwrap().register().await;
         let mut load = JoinSet::new();
-        for _ in 0..200 {
+        // Few enough that the last of them gets the only connection before it has waited for too long.
+        for _ in 0..50 {
             let client = user.client.clone();
             load.spawn(async move { client.get("/v1/todos").await.expect(200) });
         }

@@ -9,7 +9,7 @@ mod gateway;
 use std::{collections::BTreeSet, fs, future::Future, pin::Pin, process::Command, sync::Arc, time::Duration};
 
 use todo_shared::config::reference;
-use todo_tests::{generated, origin::Origin, process::tier, stack::Gateway, wait::eventually};
+use todo_tests::{client::Client, generated, origin::Origin, process::tier, stack::Gateway, wait::eventually};
 
 use crate::service::Services;
 
@@ -93,6 +93,40 @@ fn check(tier_name: &str, file: Option<&str>, environment: &str, variables: &[(&
     )
 }
 
+/// A token of operators.
+const TOKEN: &str = "3VhNkQpO0yq7bXw1cJt4sYfLz9rKmE2uG6aHvTdRxI8=";
+
+/// An admin listener with [`TOKEN`] shows its metrics to whoever has it, and its health to everybody.
+async fn metrics_need_the_token(port: u16) {
+    let admin = Client::http(port).unwrap();
+    for open in ["/livez", "/readyz"] {
+        admin.get(open).await.expect(200);
+    }
+    let missing = admin.get("/metrics").await;
+    missing.expect_problem(401, "token_missing");
+    assert_eq!(missing.header("www-authenticate"), Some("Bearer"));
+    let too_long = format!("{TOKEN}x");
+    for wrong in ["x", &TOKEN[1..], &TOKEN.to_lowercase(), &too_long] {
+        let refused = admin.with_token(wrong).get("/metrics").await;
+        refused.expect_problem(401, "token_invalid");
+        assert_eq!(refused.header("www-authenticate"), Some("Bearer error=\"invalid_token\""));
+        assert!(!refused.text.contains("# TYPE"));
+    }
+    let right = admin.with_token(TOKEN).get("/metrics").await.expect(200);
+    assert!(right.text.contains("# TYPE"), "{}", right.text);
+}
+
+/// A token that is no secret is refused, and shown no more than any other.
+fn weak_tokens_are_refused(tier: &str, variable: &str) {
+    for weak in ["hunter2", "hunter2-hunter2-hunter2-hunter2", "hunter2 hunter2 hunter2 hunter2 hunter2"] {
+        let (code, text) = check(tier, None, "development", &[(variable, weak)]);
+        assert!(code == Some(1) && text.contains("`admin.token`"), "{weak}: {text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let (code, text) = check(tier, None, "development", &[(variable, TOKEN)]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
 pub(crate) async fn commands_report_every_mistake(_: &Services) {
     for (tier, section, file) in [
         (
@@ -129,9 +163,12 @@ pub(crate) async fn commands_report_every_mistake(_: &Services) {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains("/nowhere/at.all") && text.lines().count() < 5, "{text}");
         let version = self::tier(tier).unwrap().arg("version").output().unwrap();
-        assert!(
-            version.status.success() && String::from_utf8_lossy(&version.stdout).contains(env!("CARGO_PKG_VERSION"))
-        );
+        assert!(version.status.success());
+        // This test is built with the binaries, so it was told the same.
+        let commit = option_env!("TODO_BUILD_COMMIT").filter(|commit| !commit.is_empty());
+        let commit = commit.map(|commit| format!(" ({commit})")).unwrap_or_default();
+        let expected = format!("{tier} {}{commit}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(String::from_utf8_lossy(&version.stdout), expected);
         let health = self::tier(tier)
             .unwrap()
             .arg("health")
@@ -154,8 +191,13 @@ pub(crate) async fn environments_refuse_what_is_not_safe(_: &Services) {
         for (tier, variable) in
             [("todo-gateway", "TODO_GATEWAY__ADMIN__LISTEN"), ("todo-api", "TODO_API__ADMIN__LISTEN")]
         {
-            let (code, text) = check(tier, None, environment, &[(variable, "0.0.0.0:9999")]);
-            assert!(code == Some(1) && text.contains("admin"), "{tier} in {environment}: {text}");
+            for listen in ["0.0.0.0:9999", "[::]:9999"] {
+                let (code, text) = check(tier, None, environment, &[(variable, listen)]);
+                assert!(code == Some(1) && text.contains("without `admin.token`"), "{tier} in {environment}: {text}");
+            }
+            let token = (&*variable.replace("LISTEN", "TOKEN"), TOKEN);
+            let (_, text) = check(tier, None, environment, &[(variable, "0.0.0.0:9999"), token]);
+            assert!(!text.contains("admin"), "{tier} in {environment}: {text}");
         }
     }
     let ring = format!("1:{}", "3VhNkQpO0yq7bXw1cJt4sYfLz9rKmE2uG6aHvTdRxI8=");
