@@ -13,7 +13,7 @@ PSQL=(psql --no-psqlrc --no-password --quiet --tuples-only --no-align --set ON_E
 # A folder for secrets and logs of this run, gone when it ends.
 make_work() {
     umask 077
-    work=$(mktemp -d) || fail "cannot make a folder in ${TMPDIR:-/tmp}: let TMPDIR name one that can be written"
+    work=$(mktemp -d 2>/dev/null) || fail "cannot make a folder in ${TMPDIR:-/tmp}: let TMPDIR name one that can be written"
 }
 
 # Runs something long so that a signal to this script ends it at once: bash runs its traps only between commands, but

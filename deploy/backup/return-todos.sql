@@ -1,7 +1,7 @@
 -- Gives todos the content that they had in a backup, without touching anything else: for bad data, when going back as a
 -- whole would lose too much. The backup is restored into a database of its own, and its todos come on standard input:
 --   psql -d todo_before -c 'COPY todos TO STDOUT' |
---       psql -d todo --set ON_ERROR_STOP=1 --set which="u.email = 'ada@example.org'" --file deploy/backup/return-todos.sql
+--       psql --quiet -d todo --set ON_ERROR_STOP=1 --set which="u.email = 'ada@example.org'" --file deploy/backup/return-todos.sql
 -- `which` says whose or which: a condition on the todo of the backup `b`, its list `l` and the list's owner `u`.
 -- It writes as the API does: a new version for each todo, and a row in `changes` for everybody who sees it, numbered
 -- without a gap under the lock of the user's row. Todos whose list is gone for good are left out.
@@ -22,7 +22,7 @@ SELECT b.* FROM before b JOIN lists l ON l.id = b.list_id JOIN users u ON u.id =
 CREATE TEMPORARY TABLE recipients ON COMMIT DROP AS
 SELECT DISTINCT user_id, w.id AS todo_id FROM wrong w LEFT JOIN todos t ON t.id = w.id JOIN list_members m ON m.list_id IN (w.list_id, t.list_id);
 -- Locked in the order in which the API locks: what writes meanwhile waits, and nobody waits in a circle.
-SELECT count(*) AS users FROM (SELECT id FROM users WHERE id IN (SELECT user_id FROM recipients) ORDER BY id FOR UPDATE) locked;
+SELECT count(*) AS users FROM (SELECT id FROM users WHERE id IN (SELECT user_id FROM recipients) ORDER BY id FOR UPDATE) locked \gset
 
 INSERT INTO todos AS t (id, list_id, title, notes, status, completed_at, priority, due_at, due_zone, recurrence, tags, position, version, created_at,
                         updated_at, deleted_at, title_words, notes_words, successor_id)
@@ -43,4 +43,4 @@ UPDATE users SET change_seq = change_seq + n FROM (SELECT user_id, count(*) AS n
 
 SELECT count(*) AS returned FROM wrong \gset
 COMMIT;
-\echo return-todos: :returned todos are as they were in the backup
+\echo return-todos: :returned todos, seen by :users users, are as they were in the backup

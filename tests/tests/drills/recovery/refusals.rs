@@ -236,7 +236,7 @@ async fn bad_data_is_taken_back(database: &Database<'_>, account: &Account) {
     let file = root().join("deploy/backup/return-todos.sql");
     take_back.arg("-v").arg(format!("which=u.email = '{}'", account.email)).arg("-f").arg(file);
     let said = filter(take_back, &copy);
-    assert!(said.ends_with("return-todos: 1 todos are as they were in the backup\n"), "{said}");
+    assert!(said.ends_with("return-todos: 1 todos, seen by 1 users, are as they were in the backup\n"), "{said}");
     let after = account.client.get(&path).await.expect(200).json();
     assert_eq!((&after["title"], &after["version"]), (&before["title"], &Value::from(3)), "{after}");
     let spoilt = database.query("SELECT count(*) FROM todos WHERE title = 'spoilt'");
