@@ -80,7 +80,8 @@ impl Application {
         let (listener, address) = bind(config.server.listen, "server.listen").await?;
         let (admin, admin_address) = bind(config.admin.listen, "admin.listen").await?;
         if config.database.migrate_at_start {
-            store::migrate(config.database.url.expose_secret()).await?;
+            let migrated = store::migrate(config.database.url.expose_secret()).await?;
+            tracing::info!("{migrated}");
         }
         let metrics = Metrics::new()?;
         let settings = store::Settings {

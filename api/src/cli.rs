@@ -8,7 +8,7 @@ use todo_shared::{
     admin,
     cli::{ConfigArgs, fail, say},
     stop::StopSignals,
-    telemetry,
+    telemetry, version,
 };
 
 use crate::{
@@ -48,14 +48,14 @@ enum Command {
     RotateKeys(ConfigArgs),
     /// Ask the running API whether it is ready
     Health(ConfigArgs),
-    /// Print the version
+    /// Print the version, and the commit where the build knows it
     Version,
 }
 
 /// Runs the command that the process was called with.
 pub fn run() -> ExitCode {
     let (command, arguments) = match Arguments::parse().command {
-        Command::Version => return say(concat!("todo-api ", env!("CARGO_PKG_VERSION"))),
+        Command::Version => return say(version::sentence("todo-api")),
         Command::Check(arguments) => (check as fn(Config) -> ExitCode, arguments),
         Command::Run(arguments) => (serve as fn(Config) -> ExitCode, arguments),
         Command::Migrate(arguments) => (migrate as fn(Config) -> ExitCode, arguments),
@@ -94,7 +94,7 @@ fn serve(config: Config) -> ExitCode {
 fn migrate(config: Config) -> ExitCode {
     block_on(async {
         match store::migrate(config.database.url.expose_secret()).await {
-            Ok(()) => say("the database's schema is up to date"),
+            Ok(migrated) => say(migrated),
             Err(error) => fail(error),
         }
     })

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use todo_shared::{
     admin,
     cli::{ConfigArgs, fail, say, warn},
+    version,
 };
 
 use crate::{config, server};
@@ -33,7 +34,7 @@ enum Command {
     Run(ConfigArgs),
     /// Ask the running gateway whether it is ready
     Health(ConfigArgs),
-    /// Show the version
+    /// Print the version, and the commit where the build knows it
     Version,
 }
 
@@ -55,7 +56,7 @@ pub fn run() -> ExitCode {
             Ok(config) => admin::health(config.admin.listen),
             Err(report) => fail(report),
         },
-        Command::Version => say(format_args!("todo-gateway {}", env!("CARGO_PKG_VERSION"))),
+        Command::Version => say(version::sentence("todo-gateway")),
     }
 }
 

@@ -12,3 +12,4 @@ pub mod stop;
 pub mod telemetry;
 pub mod token;
 pub mod trace_context;
+pub mod version;

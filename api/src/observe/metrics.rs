@@ -8,12 +8,16 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use todo_shared::process;
+use todo_shared::{process, version};
 
-use crate::{auth::access_token::TokenError, store::Connections};
+use crate::{
+    auth::access_token::TokenError,
+    store::{self, Connections},
+};
 
-/// Latency buckets in seconds: from a cached read to the request timeout.
-const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Latency buckets in seconds: from a cached read to the request timeout. Two seconds are a bound because an alert asks for
+/// them, and between bounds a quantile is only guessed.
+const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
 
 /// The metrics of a running API.
 #[derive(Debug, Clone)]
@@ -24,6 +28,8 @@ pub struct Metrics {
     seconds: HistogramVec,
     refusals: IntCounterVec,
     connections: IntGaugeVec,
+    ready: IntGauge,
+    schema_version: IntGauge,
     /// The password queue.
     pub passwords: PasswordMetrics,
     /// Access tokens.
@@ -52,20 +58,26 @@ impl Metrics {
             Opts::new("todo_api_database_connections", "Connections of the pool: busy, idle, and the limit."),
             &["state"],
         )?;
-        let build = IntGaugeVec::new(Opts::new("todo_api_build_info", "Always 1."), &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let ready = IntGauge::new("todo_api_ready", "Whether readiness says yes.")?;
+        let schema_version =
+            IntGauge::new("todo_api_schema_version", "The newest migration that the database has, as last seen.")?;
+        let schema_expected = IntGauge::new("todo_api_schema_expected", "The newest migration that this build needs.")?;
+        schema_expected.set(store::NEWEST);
         let (passwords, tokens) = (PasswordMetrics::new()?, TokenMetrics::new()?);
         process::register(&registry)?;
+        version::register(&registry, "todo_api_build_info")?;
         registry.register(Box::new(requests.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(refusals.clone()))?;
         registry.register(Box::new(connections.clone()))?;
-        registry.register(Box::new(build))?;
+        registry.register(Box::new(ready.clone()))?;
+        registry.register(Box::new(schema_version.clone()))?;
+        registry.register(Box::new(schema_expected))?;
         registry.register(Box::new(passwords.waiting.clone()))?;
         registry.register(Box::new(passwords.shed.clone()))?;
         registry.register(Box::new(passwords.wait.clone()))?;
         registry.register(Box::new(tokens.verified.clone()))?;
-        Ok(Self { registry, requests, seconds, refusals, connections, passwords, tokens })
+        Ok(Self { registry, requests, seconds, refusals, connections, ready, schema_version, passwords, tokens })
     }
 
     /// Counts an answered request.
@@ -77,6 +89,16 @@ impl Metrics {
     /// Counts a problem document.
     pub fn refused(&self, code: &str) {
         self.refusals.with_label_values(&[code]).inc();
+    }
+
+    /// Takes over whether the process is ready.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Takes over which migration was last found applied.
+    pub fn schema(&self, version: i64) {
+        self.schema_version.set(version);
     }
 
     /// Takes over the pool's numbers.
@@ -192,6 +214,6 @@ mod tests {
         let families = metrics.registry.gather();
         let own: Vec<_> =
             families.iter().map(MetricFamily::name).filter(|name| name.starts_with("todo_api_")).collect();
-        assert_eq!(own.len(), 9, "{own:?}");
+        assert_eq!(own.len(), 12, "{own:?}");
     }
 }

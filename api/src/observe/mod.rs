@@ -19,8 +19,8 @@ impl Inspect for Operator {
     }
 
     fn metrics(&self) -> &prometheus::Registry {
-        let connections = self.0.store.connections();
-        self.0.metrics.pool(connections);
+        self.0.metrics.pool(self.0.store.connections());
+        self.0.metrics.ready(self.0.readiness.refusal(Instant::now()).is_none());
         &self.0.metrics.registry
     }
 }

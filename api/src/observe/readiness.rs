@@ -15,7 +15,7 @@ use std::{
 use todo_shared::admin::{Check, Readiness as Report};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::{problem::Code, state::AppState};
+use crate::{problem::Code, state::AppState, store::NEWEST};
 
 /// How often the database is looked at, and how long one look may take.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -96,13 +96,25 @@ pub async fn probe(state: AppState) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let outcome = match timeout(INTERVAL, state.store.is_current()).await {
-            Ok(Ok(true)) => Ok(()),
-            Ok(Ok(false)) => Err("migrations are missing: run `todo-api migrate`".to_owned()),
+        let outcome = match timeout(INTERVAL, state.store.schema_version()).await {
+            Ok(Ok(version)) => {
+                state.metrics.schema(version);
+                enough(version)
+            }
             Ok(Err(error)) => Err(error.to_string()),
             Err(_elapsed) => Err("the database does not answer within a second".to_owned()),
         };
         state.readiness.note(outcome, Instant::now());
+    }
+}
+
+/// Whether this build can work with the schema. A newer one serves as well: migrations keep what the version before them
+/// needs, so that it can go on beside its successor, and come back after it.
+fn enough(version: i64) -> Result<(), String> {
+    if version >= NEWEST {
+        Ok(())
+    } else {
+        Err(format!("the schema has version {version} and {NEWEST} is needed: run `todo-api migrate`"))
     }
 }
 

@@ -4,25 +4,39 @@
 //! dependencies, for the same result. Two processes cannot migrate at once: PostgreSQL by an advisory lock that sqlx
 //! takes, SQLite by a lock on a file beside the database.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{fmt, fs::File, path::Path, time::Duration};
 
 use sqlx::{
     SqlSafeStr,
+    error::DatabaseError,
     migrate::{Migration, MigrationType, Migrator},
     postgres::PgPoolOptions,
     sqlite::SqlitePoolOptions,
 };
 
-use super::{Database, sqlite};
+use super::{Database, StoreError, sqlite};
 
 /// The newest version, which both engines have.
-pub(super) const NEWEST: i64 = 1;
+pub const NEWEST: i64 = 1;
 
 const POSTGRES: [(i64, &str, &str); 1] = [(1, "base", include_str!("../../../migrations/postgres/0001_base.sql"))];
 const SQLITE: [(i64, &str, &str); 1] = [(1, "base", include_str!("../../../migrations/sqlite/0001_base.sql"))];
 
 /// The newest version that is applied; the same text on both engines.
 pub(super) const APPLIED: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations WHERE success";
+
+/// What [`APPLIED`] found. A database without the table has no migration yet.
+pub(super) fn applied(found: sqlx::Result<i64>) -> Result<i64, StoreError> {
+    match found {
+        Err(sqlx::Error::Database(error)) if is_missing_table(&*error) => Ok(0),
+        found => Ok(found?),
+    }
+}
+
+fn is_missing_table(error: &dyn DatabaseError) -> bool {
+    // SQLite has no code of its own for it.
+    error.code().is_some_and(|code| code == "42P01" || (code == "1" && error.message().starts_with("no such table")))
+}
 
 /// How long to wait for another process that migrates the same SQLite file.
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
@@ -42,13 +56,36 @@ pub enum MigrateError {
     Apply(#[from] sqlx::migrate::MigrateError),
 }
 
+/// What came of it, as one sentence for whoever asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Migrated {
+    /// All migrations of this build are applied.
+    UpToDate,
+    /// So is this one of a newer build, which this build therefore leaves alone.
+    Newer(i64),
+}
+
+impl fmt::Display for Migrated {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UpToDate => formatter.write_str("the database's schema is up to date"),
+            Self::Newer(version) => write!(
+                formatter,
+                "the database's schema is newer than this build, which serves it as it is: it has migration {version}, \
+                 the newest known here is {NEWEST}; nothing was changed"
+            ),
+        }
+    }
+}
+
 /// Brings the database to [`NEWEST`]; does nothing if it is there. Makes a missing SQLite file and its folder.
-pub async fn migrate(url: &str) -> Result<(), MigrateError> {
-    match Database::of(url)? {
+pub async fn migrate(url: &str) -> Result<Migrated, MigrateError> {
+    let run = match Database::of(url)? {
         Database::Postgres(options) => {
             let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
-            migrator(&POSTGRES).run(&pool).await?;
+            let run = migrator(&POSTGRES).run(&pool).await;
             pool.close().await;
+            run
         }
         Database::Sqlite(options) => {
             if let Some(folder) = options.get_filename().parent() {
@@ -57,11 +94,17 @@ pub async fn migrate(url: &str) -> Result<(), MigrateError> {
             let _lock = lock(options.get_filename()).await?;
             let options = sqlite::durable(options).create_if_missing(true);
             let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
-            migrator(&SQLITE).run(&pool).await?;
+            let run = migrator(&SQLITE).run(&pool).await;
             pool.close().await;
+            run
         }
+    };
+    match run {
+        Ok(()) => Ok(Migrated::UpToDate),
+        // sqlx compares what is applied with what it knows before it applies anything.
+        Err(sqlx::migrate::MigrateError::VersionMissing(version)) if version > NEWEST => Ok(Migrated::Newer(version)),
+        Err(error) => Err(error.into()),
     }
-    Ok(())
 }
 
 fn migrator(versions: &[(i64, &'static str, &'static str)]) -> Migrator {
@@ -94,6 +137,8 @@ async fn lock(database: &Path) -> Result<File, MigrateError> {
 
 #[cfg(test)]
 mod tests {
+    use sqlx::{AssertSqlSafe, SqlitePool};
+
     use super::*;
 
     #[test]
@@ -118,7 +163,30 @@ mod tests {
             })
             .collect();
         for run in runs {
-            run.await.expect("no panic").expect("migrated");
+            assert_eq!(run.await.expect("no panic").expect("migrated"), Migrated::UpToDate);
         }
+    }
+
+    #[tokio::test]
+    async fn a_database_is_seen_before_its_first_migration_and_left_alone_after_a_newer_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().join("todo.db").display());
+        let pool = SqlitePool::connect(&format!("{url}?mode=rwc")).await.expect("a pool");
+        let version = async || applied(sqlx::query_scalar(APPLIED).fetch_one(&pool).await).expect("a version");
+        assert_eq!(version().await, 0);
+        migrate(&url).await.expect("migrated");
+        assert_eq!(version().await, NEWEST);
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES";
+        for version in [NEWEST + 1, NEWEST + 2] {
+            let row = format!("{newer} ({version}, 'later', TRUE, x'00', 0)");
+            sqlx::query(AssertSqlSafe(row)).execute(&pool).await.expect("a row");
+        }
+        assert_eq!(migrate(&url).await.expect("no error"), Migrated::Newer(NEWEST + 1));
+        assert_eq!(version().await, NEWEST + 2);
+        sqlx::query("UPDATE _sqlx_migrations SET version = 0 WHERE version = 1")
+            .execute(&pool)
+            .await
+            .expect("a change");
+        migrate(&url).await.expect_err("a migration that this build should know and does not is no newer one");
     }
 }

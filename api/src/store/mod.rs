@@ -36,7 +36,7 @@ pub use accounts::{Accounts, Credentials, NewAccount, Profile, ProfileChange};
 pub use audit::{Event, Origin};
 pub use error::StoreError;
 pub use lists::Lists;
-pub use migrate::{MigrateError, migrate};
+pub use migrate::{MigrateError, Migrated, NEWEST, migrate};
 pub use sessions::{MOST_SESSIONS, NewSession, Refreshed, Session, Sessions};
 pub use signing_keys::SigningKeys;
 pub use sweep::{Sweep, Swept};
@@ -90,8 +90,8 @@ impl Connections {
 /// Whether the database can do its work.
 #[async_trait]
 pub trait Health: std::fmt::Debug + Send + Sync {
-    /// Whether the database answers and all migrations of this build are applied.
-    async fn is_current(&self) -> Result<bool, StoreError>;
+    /// The newest migration that is applied, 0 for none; [`NEWEST`] is what this build needs.
+    async fn schema_version(&self) -> Result<i64, StoreError>;
 
     /// How many connections there are now.
     fn connections(&self) -> Connections;

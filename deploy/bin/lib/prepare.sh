@@ -107,6 +107,7 @@ END
 make_api() { # part
     cat >"$STACK/config/$1.env" <<END
 TODO_ENVIRONMENT=production
+TODO_API__SERVER__STOP_DELAY=2s
 TODO_API__SERVER__LISTEN=127.0.0.1:$(setting "$1" PORT)
 TODO_API__ADMIN__LISTEN=127.0.0.1:$(setting "$1" ADMIN_PORT)
 TODO_API__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
@@ -119,6 +120,7 @@ END
 make_gateway() { # part
     cat >"$STACK/config/$1.env" <<END
 TODO_ENVIRONMENT=production
+TODO_GATEWAY__SERVER__STOP_DELAY=2s
 TODO_GATEWAY__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
 END
     cat >"$STACK/config/$1.toml" <<END

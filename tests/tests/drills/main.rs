@@ -3,10 +3,25 @@
 //!
 //! The cases run one after the other: each starts a service of production's shape, which is enough for one machine.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "test code stops at the first surprise")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test code stops at the first surprise"
+)]
 
+mod chart;
+mod cluster;
+mod compose;
+mod container;
+mod copy;
 mod deploy;
 mod load;
+mod manifests;
+mod observability;
+mod recovery;
+mod release;
+mod release_access;
 mod script;
 mod service;
 mod traffic;
@@ -41,6 +56,45 @@ fn cases() -> impl IntoIterator<Item = Case> {
         deploy::a_roll_out_that_was_cut_off_is_finished_by_rollback,
         deploy::what_cannot_be_rolled_out_is_refused,
         deploy::checks_name_what_is_broken,
+        cluster::rolls_out_and_back,
+        cluster::what_cannot_be_rolled_out_is_refused,
+        cluster::the_check_counts_processes,
+        chart::every_pod_is_restricted,
+        chart::liveness_asks_nobody_else_and_a_stop_has_its_time,
+        chart::secrets_are_named_and_never_held,
+        chart::the_tiers_take_what_they_are_given,
+        chart::the_schema_is_migrated_before_anything_else_and_not_on_the_way_back,
+        chart::ports_and_names_agree,
+        chart::replicas_are_kept_spread_and_scaled,
+        chart::metrics_are_found_and_read_with_the_token,
+        chart::everything_is_closed_but_what_is_used,
+        chart::every_pod_is_closed_in_both_directions,
+        chart::a_changed_configuration_rolls_its_tier_and_no_other,
+        chart::the_chart_has_the_version_of_what_it_runs,
+        chart::a_mistake_in_the_values_is_one_sentence,
+        chart::a_rendered_file_that_drifts_is_seen_and_mended,
+        chart::a_missing_or_another_helm_is_one_sentence,
+        compose::the_tiers_take_what_they_are_given,
+        compose::what_the_files_name_is_there,
+        compose::every_container_of_production_is_restricted,
+        compose::secrets_are_files,
+        compose::the_schema_comes_first_and_the_gateway_last,
+        compose::addresses_and_ports_agree,
+        compose::a_stop_has_the_time_it_needs,
+        compose::secrets_are_made_once_and_belong_to_their_readers,
+        compose::a_mistake_is_seen,
+        observability::every_query_of_the_dashboard_returns_data,
+        observability::requests_leave_nothing_in_labels,
+        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::a_dead_replica_is_reported_until_it_is_back,
+        recovery::acknowledged_writes_come_back,
+        recovery::refuses_in_one_sentence,
+        recovery::runs_by_itself,
+        release::is_what_the_change_log_tells,
+        release::is_made_of_merged_commits,
+        release_access::publishes_images_and_knows_its_own,
+        release_access::gets_into_a_cluster_without_a_key,
+        release::check_of_the_workflows_finds_what_is_wrong,
         load::good_is_told_from_bad,
         load::what_makes_no_sense_is_refused,
         load::stopped_half_way_it_leaves_nothing,
@@ -50,6 +104,10 @@ fn cases() -> impl IntoIterator<Item = Case> {
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
+    if let Some(filter) = &arguments.filter {
+        let is_known = cases().into_iter().any(|case| case.name.contains(filter.as_str()));
+        assert!(is_known, "no drill is called {filter}: nothing would be tried, and that would look like success");
+    }
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let trials = cases().into_iter().map(|case| {

@@ -32,6 +32,11 @@ impl Stack {
         stack
     }
 
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A value of `stack.env`.
     pub(crate) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).unwrap_or_else(|| panic!("stack.env has no {name}"))

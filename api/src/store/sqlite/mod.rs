@@ -114,9 +114,8 @@ impl Engine {
 
 #[async_trait]
 impl Health for Engine {
-    async fn is_current(&self) -> Result<bool, StoreError> {
-        let applied: i64 = sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.readers).await?;
-        Ok(applied >= migrate::NEWEST)
+    async fn schema_version(&self) -> Result<i64, StoreError> {
+        migrate::applied(sqlx::query_scalar(migrate::APPLIED).fetch_one(&self.readers).await)
     }
 
     fn connections(&self) -> Connections {

@@ -1,0 +1,7 @@
+//! The chart, from outside: what it renders for staging and production, and what it says to mistakes.
+
+mod network;
+mod pods;
+mod values;
+
+pub(crate) use self::{network::*, pods::*, values::*};
