@@ -14,7 +14,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack test-docs generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -59,6 +59,9 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+
+test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
+	@cargo test --workspace --test drills --quiet -- documents:: && echo "test-docs: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate
