@@ -36,7 +36,7 @@ target_inspect() { # version
 
 # What would be applied; a mistake in the values ends here, before anything has changed.
 rendered() { # version
-    h template "$RELEASE" "$CHART" --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" 2>"$errors" || fail "the chart does not take these values: $(head -n 5 "$errors" | paste -sd ' ')"
+    h template "$RELEASE" "$CHART" --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" ${IMAGE_REGISTRY:+--set-string "image.registry=$IMAGE_REGISTRY"} 2>"$errors" || fail "the chart does not take these values: $(head -n 5 "$errors" | paste -sd ' ')"
 }
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
@@ -90,7 +90,7 @@ target_begin() { # from, to
 }
 
 target_replace() { # version
-    h upgrade --install "$RELEASE" "$CHART" --create-namespace --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" \
+    h upgrade --install "$RELEASE" "$CHART" --create-namespace --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" ${IMAGE_REGISTRY:+--set-string "image.registry=$IMAGE_REGISTRY"} \
         --description "$1" --wait --timeout "$HELM_TIMEOUT" --history-max 20 >&2
 }
 

@@ -17,7 +17,12 @@ mod container;
 mod copy;
 mod deploy;
 mod documents;
+mod load;
 mod manifests;
+mod observability;
+mod recovery;
+mod release;
+mod release_access;
 mod script;
 mod service;
 mod traffic;
@@ -84,12 +89,31 @@ fn cases() -> impl IntoIterator<Item = Case> {
         documents::every_block_of_commands_is_marked,
         documents::mistakes_are_seen,
         documents::commands_do_what_the_documents_say,
+        observability::every_query_of_the_dashboard_returns_data,
+        observability::requests_leave_nothing_in_labels,
+        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::a_dead_replica_is_reported_until_it_is_back,
+        recovery::acknowledged_writes_come_back,
+        recovery::refuses_in_one_sentence,
+        recovery::runs_by_itself,
+        release::is_what_the_change_log_tells,
+        release::is_made_of_merged_commits,
+        release_access::publishes_images_and_knows_its_own,
+        release_access::gets_into_a_cluster_without_a_key,
+        release::check_of_the_workflows_finds_what_is_wrong,
+        load::good_is_told_from_bad,
+        load::what_makes_no_sense_is_refused,
+        load::stopped_half_way_it_leaves_nothing,
     ]
 }
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
+    if let Some(filter) = &arguments.filter {
+        let is_known = cases().into_iter().any(|case| case.name.contains(filter.as_str()));
+        assert!(is_known, "no drill is called {filter}: nothing would be tried, and that would look like success");
+    }
     rustls::crypto::aws_lc_rs::default_provider().install_default().expect("the first provider");
     let runtime = Arc::new(Runtime::new().expect("a runtime"));
     let trials = cases().into_iter().map(|case| {
