@@ -17,6 +17,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
     check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
     test-release render check-chart check-compose load-smoke load load-ramp test-load generate
+    test-release test-docs load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -98,6 +99,9 @@ load-ramp: ## The whole ramp: 16 minutes, up to 200 users
 
 test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
 	@deploy/bin/drill load && echo "test-load: passed"
+
+test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
+	@deploy/bin/drill documents && echo "test-docs: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -16,6 +16,7 @@ mod compose;
 mod container;
 mod copy;
 mod deploy;
+mod documents;
 mod load;
 mod manifests;
 mod observability;
@@ -85,6 +86,11 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        documents::every_link_leads_somewhere,
+        documents::everything_named_exists,
+        documents::every_block_of_commands_is_marked,
+        documents::mistakes_are_seen,
+        documents::commands_do_what_the_documents_say,
         observability::every_query_of_the_dashboard_returns_data,
         observability::what_is_exported_is_safe,
         observability::a_dead_replica_is_reported_until_it_is_back,
