@@ -16,8 +16,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
     check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
-    test-release render check-chart check-compose load-smoke load load-ramp test-load generate
-    test-release test-docs load-smoke load load-ramp test-load generate
+    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
