@@ -57,7 +57,11 @@ impl<'a> Names<'a> {
                 "make" if at == 0 => mistakes.extend(arguments().find_map(|word| self.target(word))),
                 "todo-api" | "todo-gateway" => mistakes.extend(rest.first().and_then(|next| self.command(word, next))),
                 path if path.starts_with("deploy/") => {
-                    let text = self.project.text(path) + &self.libraries;
+                    let text = self.project.text(path);
+                    if !text.starts_with("#!") {
+                        continue;
+                    }
+                    let text = text + &self.libraries;
                     let options = arguments().filter(|option| option.starts_with("--") && option.len() > 2);
                     let unknown = options.map(option).filter(|option| !text.contains(option));
                     mistakes.extend(unknown.map(|option| format!("{path} has no option {option}")));

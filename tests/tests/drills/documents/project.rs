@@ -83,9 +83,11 @@ impl Project {
         self.files.iter().chain(&self.folders).map(String::as_str)
     }
 
-    /// Whether git is told to ignore this path: what a build or a run leaves.
+    /// Whether git is told to ignore this path, a file or a folder: what a build or a run leaves.
     pub(super) fn ignores(&self, path: &str) -> bool {
-        script::run(Command::new("git").args(["check-ignore", "--quiet", path]).current_dir(&self.root)).code == 0
+        let folder = format!("{}/", path.trim_end_matches('/'));
+        let mut git = Command::new("git");
+        script::run(git.args(["check-ignore", "--quiet", path, &folder]).current_dir(&self.root)).code == 0
     }
 
     /// Whether a path begins with one of its folders.

@@ -20,6 +20,16 @@ const SETTINGS: &str = "var/stack/stack.env";
 /// Whatever else this machine has on its disk and in its memory is nobody's fault here.
 const ROOM: &str = "export HEALTH_DISK_PERCENT=100 HEALTH_MEMORY_PERCENT=100";
 
+/// A reader's service has been running for a while: Prometheus knows all of it.
+const WATCHED: &str = r#"
+. deploy/bin/lib/common.sh
+. var/stack/stack.env
+watched() {
+    curl --silent --data-urlencode 'query=count(up == 1) >= 5' "$STACK_PROMETHEUS_URL/api/v1/query" | grep --quiet '"value"'
+}
+wait_until 60 watched
+"#;
+
 /// The copy and its service.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -68,6 +78,7 @@ impl Walk {
         if self.stack("status").code != 0 {
             self.stack("down");
             self.stack("up").succeeded();
+            script::run(Command::new("bash").args(["-c", WATCHED]).current_dir(self.copy.path(""))).succeeded();
         }
     }
 
