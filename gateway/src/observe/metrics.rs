@@ -51,6 +51,8 @@ pub struct Metrics {
     pub upstream_requests: IntCounterVec,
     /// Reloads, by `result`.
     pub reloads: IntCounterVec,
+    /// Whether the last reload, or the start, succeeded.
+    pub reload_successful: IntGauge,
     /// When the configuration in force was loaded, in seconds since the epoch.
     pub reload_success_time: IntGauge,
     /// Lines of the access log that were dropped because its queue was full.
@@ -113,6 +115,11 @@ impl Metrics {
                 &["upstream", "address", "outcome"],
             )?,
             reloads: counters(&registry, "gateway_reloads_total", "Configuration reloads.", &["result"])?,
+            reload_successful: gauge(
+                &registry,
+                "gateway_reload_last_successful",
+                "Whether the last reload succeeded: 1 or 0.",
+            )?,
             reload_success_time: gauge(
                 &registry,
                 "gateway_reload_last_success_timestamp_seconds",

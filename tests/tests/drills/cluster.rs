@@ -49,7 +49,12 @@ pub(crate) async fn rolls_out_and_back() {
     for word in ["--namespace todo-staging", "values-staging.yaml", "image.tag=1.0.0", "--wait", "--timeout 10m"] {
         assert!(upgrade.contains(word), "no {word} in {upgrade}");
     }
-    cluster.run("deploy/bin/deploy", &["1.1.0"]).succeeded();
+    let mut elsewhere = cluster.command("deploy/bin/deploy", &["1.1.0"]);
+    elsewhere.env("GITHUB_OUTPUT", cluster.folder.path().join("output"));
+    run(elsewhere.env("IMAGE_REGISTRY", "registry.example.org/todo")).succeeded();
+    assert!(run(&mut elsewhere).succeeded().contains("1.1.0 serves already"));
+    assert_eq!(cluster.read("output"), "replaced=true\n", "what was not replaced is not taken back");
+    assert!(cluster.read("calls").contains("image.tag=1.1.0 --set-string image.registry=registry.example.org/todo "));
 
     cluster.write("broken", "1.2.0");
     let said = cluster.run("deploy/bin/deploy", &["1.2.0"]).failed();

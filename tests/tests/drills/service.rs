@@ -32,6 +32,11 @@ impl Stack {
         stack
     }
 
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// A value of `stack.env`.
     pub(crate) fn setting(&self, name: &str) -> &str {
         self.settings.get(name).unwrap_or_else(|| panic!("stack.env has no {name}"))
@@ -124,7 +129,7 @@ pub(crate) async fn comes_up_answers_and_leaves_nothing() {
 }
 
 /// Whether a process is there and has not ended. One that has ended stays listed until its parent looks.
-fn runs(id: &str) -> bool {
+pub(crate) fn runs(id: &str) -> bool {
     let stat = fs::read_to_string(Path::new("/proc").join(id).join("stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with('Z'))
 }
