@@ -16,7 +16,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
     check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
-    test-release load-smoke load load-ramp test-load generate
+    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -69,15 +69,27 @@ test-blackbox: build ## Both tiers from outside, on SQLite and PostgreSQL; ONLY=
 test-stack: build ## Production's parts as processes on this machine, by deploy/bin/stack
 	@deploy/bin/drill service && echo "test-stack: passed"
 
+render: ## Render the chart into deploy/kubernetes
+	@deploy/bin/render
+
+check-chart: ## Is the chart sound, and deploy/kubernetes rendered from it? (helm, kubernetes-validate)
+	@deploy/bin/check-chart
+
+check-compose: ## Are the Compose files sound? (the Compose schema)
+	@deploy/bin/check-compose
+
 test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
 	@deploy/bin/check-chart && deploy/bin/check-compose && deploy/bin/drill chart compose deploy cluster && echo "test-deploy: passed"
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
+
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
 	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"
+
 test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
 	@deploy/bin/drill release release_access && echo "test-release: passed"
+
 load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
 	@deploy/bin/load smoke
 
@@ -89,6 +101,9 @@ load-ramp: ## The whole ramp: 16 minutes, up to 200 users
 
 test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
 	@deploy/bin/drill load && echo "test-load: passed"
+
+test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
+	@deploy/bin/drill documents && echo "test-docs: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

@@ -17,7 +17,7 @@ check_target() {
         fi
         read -r wanted ready < <(jq -r '"\(.spec.replicas) \([.status.readyReplicas, .status.updatedReplicas, .status.availableReplicas] | map(. // 0) | min)"' "$work/deployment")
         if ((ready >= wanted)); then good "$tier" "$ready of $wanted are ready and of this version"; else bad "$tier" "$ready of $wanted are ready and of this version"; fi
-        if kubectl --namespace "$namespace" --request-timeout=20s exec "deployment/todo-platform-$tier" -- "/usr/local/bin/todo-$tier" health >"$work/said" 2>&1; then
+        if kubectl --namespace "$namespace" --request-timeout=20s exec "deployment/todo-platform-$tier" -- "/usr/local/bin/todo-$tier" health --config "/etc/todo/$tier.toml" >"$work/said" 2>&1; then
             good "$tier" "says that it is ready"
         else
             bad "$tier" "$(tail -n 1 "$work/said")"

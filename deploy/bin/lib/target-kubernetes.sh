@@ -2,8 +2,9 @@
 # The target `kubernetes`: a Helm release in the cluster of the current context. The version is the images' tag; Helm keeps
 # the revisions that a roll-back goes to, configuration and all, and lets one operation at a time work on a release.
 
+# shellcheck source=/dev/null
+. deploy/bin/lib/chart.sh
 RELEASE=todo-platform
-CHART=deploy/helm/todo-platform
 HELM_TIMEOUT=${DEPLOY_HELM_TIMEOUT:-10m}
 # What the machine has comes first.
 PATH=$PATH:$PWD/target/tools/bin
@@ -36,7 +37,7 @@ target_inspect() { # version
 
 # What would be applied; a mistake in the values ends here, before anything has changed.
 rendered() { # version
-    h template "$RELEASE" "$CHART" --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" ${IMAGE_REGISTRY:+--set-string "image.registry=$IMAGE_REGISTRY"} 2>"$errors" || fail "the chart does not take these values: $(head -n 5 "$errors" | paste -sd ' ')"
+    h template "$RELEASE" "$CHART" --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" ${IMAGE_REGISTRY:+--set-string "image.registry=$IMAGE_REGISTRY"} 2>"$errors" || fail "$(complaint "$CHART/values-$environment.yaml" "$errors")"
 }
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT

@@ -1,4 +1,4 @@
-//! A copy of `deploy/` that may be broken.
+//! A copy of the project, or of a part of it, that may be broken.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
@@ -11,12 +11,17 @@ use crate::script::{self, Said};
 pub(crate) struct Copy(TempDir);
 
 impl Copy {
-    /// As it stands here.
+    /// Of `deploy/`, as it stands here.
     pub(crate) fn new() -> Self {
+        Self::of("deploy")
+    }
+
+    /// Of this path of the project.
+    pub(crate) fn of(path: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         // What git knows or would: secrets that an operator keeps there are nobody's business.
         let mut git = Command::new("git");
-        git.args(["ls-files", "--cached", "--others", "--exclude-standard", "deploy"]).current_dir(script::root());
+        git.args(["ls-files", "--cached", "--others", "--exclude-standard", path]).current_dir(script::root());
         let files = script::run(&mut git).succeeded();
         let mut copy = Command::new("cp");
         copy.args(["--archive", "--parents"]).args(files.lines()).arg(folder.path()).current_dir(script::root());
@@ -46,6 +51,7 @@ impl Copy {
     pub(crate) fn command(&self, script: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path(script));
         command.args(arguments).current_dir(self.0.path()).env_remove("HELM");
+        script::forget_service(&mut command);
         command
     }
 }

@@ -16,6 +16,7 @@ mod compose;
 mod container;
 mod copy;
 mod deploy;
+mod documents;
 mod load;
 mod manifests;
 mod observability;
@@ -69,6 +70,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         chart::metrics_are_found_and_read_with_the_token,
         chart::everything_is_closed_but_what_is_used,
         chart::every_pod_is_closed_in_both_directions,
+        chart::the_backup_is_made_by_what_is_mounted,
         chart::a_changed_configuration_rolls_its_tier_and_no_other,
         chart::the_chart_has_the_version_of_what_it_runs,
         chart::a_mistake_in_the_values_is_one_sentence,
@@ -78,14 +80,19 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::what_the_files_name_is_there,
         compose::every_container_of_production_is_restricted,
         compose::secrets_are_files,
+        compose::what_watches_finds_its_secrets,
         compose::the_schema_comes_first_and_the_gateway_last,
         compose::addresses_and_ports_agree,
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        documents::every_link_leads_somewhere,
+        documents::everything_named_exists,
+        documents::every_block_of_commands_is_marked,
+        documents::mistakes_are_seen,
+        documents::commands_do_what_the_documents_say,
         observability::every_query_of_the_dashboard_returns_data,
-        observability::requests_leave_nothing_in_labels,
-        observability::metrics_are_told_only_to_who_knows_the_token,
+        observability::what_is_exported_is_safe,
         observability::a_dead_replica_is_reported_until_it_is_back,
         recovery::acknowledged_writes_come_back,
         recovery::refuses_in_one_sentence,

@@ -22,13 +22,18 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn command(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(root().join(script));
     command.args(arguments).current_dir(root());
+    forget_service(&mut command);
+    command
+}
+
+/// Takes away what the caller's shell has set for the service.
+pub(crate) fn forget_service(command: &mut Command) {
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("TODO_") || name.starts_with("STACK") {
             command.env_remove(variable);
         }
     }
-    command
 }
 
 /// Runs it to its end.

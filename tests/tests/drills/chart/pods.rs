@@ -12,7 +12,7 @@ use crate::{
 pub(crate) async fn every_pod_is_restricted() {
     for manifests in ENVIRONMENTS.map(Manifests::of) {
         let components: BTreeSet<_> = manifests.pods().iter().map(|pod| pod.component).collect();
-        assert_eq!(components, BTreeSet::from(["api", "gateway", "migrations"]));
+        assert_eq!(components, BTreeSet::from(["api", "backup", "gateway", "migrations"]));
         for pod in manifests.pods() {
             let (component, spec, container) = (pod.component, &pod.template["spec"], pod.container());
             assert_eq!(spec["automountServiceAccountToken"], false, "{component}");
@@ -87,6 +87,14 @@ pub(crate) async fn the_tiers_take_what_they_are_given() {
     for manifests in ENVIRONMENTS.map(Manifests::of) {
         for component in ["api", "gateway", "migrations"] {
             manifests.container(manifests.pod(component)).check(&secrets).succeeded();
+        }
+        for component in ["api", "gateway"] {
+            let config = format!("/etc/todo/{component}.toml");
+            assert_eq!(
+                manifests.pod(component).container()["args"][2],
+                config,
+                "deploy/bin/health-check names this file"
+            );
         }
     }
 }

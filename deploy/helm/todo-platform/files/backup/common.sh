@@ -1,0 +1,1 @@
+../../../../bin/lib/common.sh

@@ -1,0 +1,1 @@
+../../../../backup/empty.sql
