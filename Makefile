@@ -83,10 +83,13 @@ test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users 
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
+
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
 	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"
+
 test-release: build check-workflows ## What may be released, how images get into a registry and a job into a cluster
 	@deploy/bin/drill release release_access && echo "test-release: passed"
+
 load-smoke: ## Every endpoint once through both gateways of a stack of its own, development build
 	@deploy/bin/load smoke
 

@@ -85,7 +85,7 @@ figure() { # printf's format, value, what is done with it
 # The report, in the form in which it stands in docs/performance/load.md.
 write_report() { # form, what was built, k6, folder of the results
     local commit
-    commit=$(git rev-parse --short HEAD 2>/dev/null) || commit=unknown
+    commit=$(git describe --always --dirty --exclude '*' 2>/dev/null) || commit=unknown
     cat <<END
 ## Result of $(date --utc +%Y-%m-%d)
 

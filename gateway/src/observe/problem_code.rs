@@ -42,14 +42,9 @@ impl ProblemReader {
 
     /// The code, if it is one of ours.
     pub fn code(&self) -> Option<Code> {
-        code_of(self.0.as_deref()?)
+        let document: Document<'_> = serde_json::from_slice(self.0.as_deref()?).ok()?;
+        document.code.parse().ok()
     }
-}
-
-/// The code of a problem document, if it is one of ours.
-pub fn code_of(document: &[u8]) -> Option<Code> {
-    let document: Document<'_> = serde_json::from_slice(document).ok()?;
-    document.code.parse().ok()
 }
 
 #[cfg(test)]

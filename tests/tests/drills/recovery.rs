@@ -1,7 +1,5 @@
 //! Losing and finding data: the scripts of `deploy/backup/` on a service that is in use.
 
-#![expect(clippy::indexing_slicing, reason = "of JSON, where nothing that is missing panics")]
-
 mod disaster;
 mod refusals;
 mod routine;

@@ -84,7 +84,7 @@ async fn admin_token(_: &Services) {
 }
 
 async fn request_timeout(_: &Services) {
-    let own = own("[server]\nrequest_timeout = \"300ms\"\n").await;
+    let own = own("[server]\nrequest_timeout = \"2s\"\n").await;
     let user = own.client.register().await;
     let start = Instant::now();
     let answer = read_answer(&mut unfinished(&own, &user).await, false).await.unwrap();

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::Write as _,
+    process::Stdio,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -53,9 +54,7 @@ pub(crate) async fn acknowledged_writes_come_back() {
     stack.run("deploy/bin/stack", &["lose-database"]).succeeded();
     let histories = writers.stop().await;
     let clock = Instant::now();
-    for replica in ["api-1", "api-2", "api-3"] {
-        stack.run("deploy/bin/stack", &["stop", replica]).succeeded();
-    }
+    every_replica(&stack, "stop");
     let restore_clock = Instant::now();
     let said = script::run(&mut backups.restore(&[dump.to_str().expect("a path")])).succeeded();
     let restore_took = restore_clock.elapsed();
@@ -66,9 +65,7 @@ pub(crate) async fn acknowledged_writes_come_back() {
     let (writes, lost) = compare(&database, &manifest, &histories, lost_at);
     nothing_is_half(&database);
 
-    for replica in ["api-1", "api-2", "api-3"] {
-        stack.run("deploy/bin/stack", &["start", replica]).succeeded();
-    }
+    every_replica(&stack, "start");
     let again = stack.client(1).login(&steady.email).await;
     let recovery_took = clock.elapsed();
     let path = format!("/v1/todos/{}", todo["id"].as_str().expect("an id"));
@@ -91,6 +88,16 @@ pub(crate) async fn acknowledged_writes_come_back() {
     .expect("standard output");
     assert!(recovery_took < RECOVERY, "it took {recovery_took:?}");
     assert!(worst < LOSS, "by its schedule a backup may be {worst:?} old");
+}
+
+/// Stops or starts the API, all replicas at once.
+fn every_replica(stack: &Stack, command: &str) {
+    let run = |replica| {
+        stack.command("deploy/bin/stack", &[command, replica]).stdout(Stdio::null()).spawn().expect("a script")
+    };
+    for mut script in ["api-1", "api-2", "api-3"].map(run) {
+        assert!(script.wait().expect("it ends").success(), "a replica does not {command}");
+    }
 }
 
 /// What the clients remember against what the database holds. Returns how many writes were acknowledged, and how many of
