@@ -87,7 +87,7 @@ impl Project {
     pub(super) fn ignores(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
         let mut git = Command::new("git");
-        script::run(git.args(["check-ignore", "--quiet", path, &folder]).current_dir(&self.root)).code == 0
+        script::run(git.args(["check-ignore", path, &folder]).current_dir(&self.root)).code == 0
     }
 
     /// Whether a path begins with one of its folders.
