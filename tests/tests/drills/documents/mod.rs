@@ -70,7 +70,7 @@ pub(crate) async fn commands_do_what_the_documents_say() {
         let left = count(|kind| *kind == Kind::NotExecuted);
         let _ = writeln!(table, "  {:<44} {executed:>3} executed, {left:>2} not", page.path);
     }
-    stdout().write_all(format!("\nblocks of commands\n{table}").as_bytes()).expect("written");
+    stdout().write_all(format!("\nblocks of commands, as they are marked\n{table}").as_bytes()).expect("written");
     none(mistakes);
 }
 
