@@ -200,6 +200,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
         operations::the_schema_is_told_and_a_newer_one_serves,
+        operations::sign_ins_of_strangers_take_bounded_memory,
         upstream::the_api_is_told_the_truth_and_nothing_forged,
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,

@@ -165,3 +165,31 @@ pub(crate) async fn the_schema_is_told_and_a_newer_one_serves(services: &Service
     let started = Api::start(folder.path(), &url, "").await.unwrap();
     Client::http(started.port).unwrap().register().await;
 }
+
+/// A password takes 19 MiB to check, and an allocator that kept what was freed made a process of 1 GiB out of a few
+/// hundred attempts.
+pub(crate) async fn sign_ins_of_strangers_take_bounded_memory(_: &Services) {
+    const ATTEMPTS: usize = 120;
+    const AT_ONCE: usize = 6;
+    let folder = tempfile::tempdir().unwrap();
+    let api = Api::start(folder.path(), &todo_tests::api::sqlite_url(folder.path()), "").await.unwrap();
+    let (client, admin) = (Client::http(api.port).unwrap(), Client::http(api.admin_port).unwrap());
+    let resident = async || value(&admin.get("/metrics").await, "process_resident_memory_bytes");
+    let before = resident().await;
+    for _ in 0..ATTEMPTS / AT_ONCE {
+        let mut attempts = tokio::task::JoinSet::new();
+        for _ in 0..AT_ONCE {
+            let client = client.clone();
+            attempts.spawn(async move {
+                let body = json!({"email": "nobody@example.org", "password": "not the right sentence"});
+                // On a busy machine some are turned away, which is another bound.
+                let status = client.post("/v1/auth/login", &body).await.status;
+                assert!([401, 503].contains(&status), "{status}");
+            });
+        }
+        attempts.join_all().await;
+    }
+    let grown = (resident().await.saturating_sub(before)) >> 20;
+    // Two at once by default.
+    assert!(grown < 2 * 19 + 60, "{grown} MiB more after {ATTEMPTS} attempts");
+}
