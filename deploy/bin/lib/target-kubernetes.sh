@@ -55,11 +55,17 @@ good_revisions() {
     h history "$RELEASE" --output json 2>/dev/null | jq -r 'sort_by(-.revision) | .[] | select(.status == "deployed" or .status == "superseded") | .revision'
 }
 
-# The version before the newest that served; when the newest attempt failed or was cut off, the newest that served.
+# The version before the newest that served; when the newest attempt failed or was cut off, the newest that served. What was
+# gone back from does not count: going back twice must not lead to it.
 target_previous() {
-    local revision current
-    current=$(version_of_revision "$(h history "$RELEASE" --output json 2>/dev/null | jq -r 'max_by(.revision).revision')")
+    local revision current newest
+    newest=$(h history "$RELEASE" --output json 2>/dev/null | jq -r '
+        (map({key: "\(.revision)", value: (.description // "" | capture("^Rollback to (?<to>[0-9]+)$").to)}) | from_entries) as $back
+        | def origin: if $back[.] then $back[.] | origin else . end;
+        max_by(.revision).revision | tostring | origin')
+    current=$(version_of_revision "$newest")
     for revision in $(good_revisions); do
+        ((revision < newest)) || continue
         if [[ $(version_of_revision "$revision") != "$current" ]]; then
             version_of_revision "$revision"
             return

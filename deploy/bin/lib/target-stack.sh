@@ -68,7 +68,8 @@ target_end() { # version
     local current
     current=$(target_version)
     if [[ $current != "$1" ]]; then
-        echo "$current" >"$STACK/releases/previous"
+        # What was gone back from is nothing to go back to.
+        if [[ ${going_back:-} ]]; then rm -f "$STACK/releases/previous"; else echo "$current" >"$STACK/releases/previous"; fi
         echo "$1" >"$STACK/releases/current"
     fi
     rm -f "$STACK/run/rollout"
@@ -93,6 +94,7 @@ target_replace() { # version
 
 # Going back is going forward to another version.
 target_back() { # version
+    going_back=true
     target_replace "$1"
 }
 

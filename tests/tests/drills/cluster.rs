@@ -53,16 +53,18 @@ pub(crate) async fn rolls_out_and_back() {
     elsewhere.env("GITHUB_OUTPUT", cluster.folder.path().join("output"));
     run(elsewhere.env("IMAGE_REGISTRY", "registry.example.org/todo")).succeeded();
     assert!(run(&mut elsewhere).succeeded().contains("1.1.0 serves already"));
-    assert_eq!(cluster.read("output"), "replaced=true\n", "what was not replaced is not taken back");
+    assert_eq!(cluster.read("output"), "before=1.0.0\n", "what was not replaced is not taken back");
     assert!(cluster.read("calls").contains("image.tag=1.1.0 --set-string image.registry=registry.example.org/todo "));
 
     cluster.write("broken", "1.2.0");
     let said = cluster.run("deploy/bin/deploy", &["1.2.0"]).failed();
     assert!(said.starts_with("deploy: 1.2.0 did not become ready, 1.1.0 serves again after "), "{said}");
-    assert!(cluster.read("revisions").ends_with(" deployed 1.1.0\n"), "{}", cluster.read("revisions"));
+    assert!(cluster.read("revisions").ends_with(" deployed 1.1.0 2\n"), "{}", cluster.read("revisions"));
 
     let said = cluster.run("deploy/bin/rollback", &[]).succeeded();
     assert!(said.contains("rollback: 1.0.0 serves after "), "{said}");
+    let said = cluster.run("deploy/bin/rollback", &[]).failed();
+    assert!(said.starts_with("no version served before"), "going back twice leads to 1.1.0: {said}");
     let said = cluster.run("deploy/bin/rollback", &["1.1.0"]).succeeded();
     assert!(said.contains("rollback: 1.1.0 serves after "), "{said}");
     assert!(cluster.run("deploy/bin/rollback", &["0.9.0"]).failed().contains("had the version 0.9.0"));
