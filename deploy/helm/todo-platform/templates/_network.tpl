@@ -7,14 +7,10 @@
   ports:
     - {port: {{ .Values.network.database.port }}, protocol: TCP}
 - to:
-    - namespaceSelector:
-        matchLabels: {kubernetes.io/metadata.name: {{ .Values.network.dns.namespace }}}
-      podSelector:
-        matchLabels:
-          {{- toYaml .Values.network.dns.podLabels | nindent 10 }}
+    {{- toYaml .Values.network.dns.to | nindent 4 }}
   ports:
-    - {port: 53, protocol: UDP}
-    - {port: 53, protocol: TCP}
+    - {port: {{ .Values.network.dns.port }}, protocol: UDP}
+    - {port: {{ .Values.network.dns.port }}, protocol: TCP}
 {{- end }}
 
 {{/* From Prometheus to an admin port: a dict of `monitoring` and `port`. */}}
