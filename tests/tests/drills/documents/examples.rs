@@ -16,7 +16,7 @@ pub(super) const READ: [(&str, &str); 36] = [
     ("[part](architecture.md#nowhere)", "1: docs/architecture.md has no heading for"),
     ("[part](#nowhere)", "1: docs/example.md has no heading for"),
     ("[part](../Makefile#nowhere)", "1: Makefile has no heading for"),
-    ("`make nothing`", "1: there is no `make nothing`"),
+    ("`VERSION=1.2.3 make nothing`", "1: there is no `make nothing`"),
     ("`make test HTTPS_PORT=1 # this`", ""),
     ("`deploy/bin/nothing --help`", "1: there is no deploy/bin/nothing"),
     ("`deploy/bin/deploy --nowhere 1.0.0`", "1: deploy/bin/deploy has no option --nowhere"),

@@ -54,7 +54,9 @@ impl<'a> Names<'a> {
             let rest = words.get(at + 1..).unwrap_or_default();
             let arguments = || rest.iter().copied().take_while(|word| !["|", "&&", "||", ";", "#"].contains(word));
             match *word {
-                "make" if at == 0 => mistakes.extend(arguments().find_map(|word| self.target(word))),
+                "make" if words.iter().take(at).all(|word| word.contains('=')) => {
+                    mistakes.extend(arguments().find_map(|word| self.target(word)));
+                }
                 "todo-api" | "todo-gateway" => mistakes.extend(rest.first().and_then(|next| self.command(word, next))),
                 path if path.starts_with("deploy/") => {
                     let text = self.project.text(path);
