@@ -49,6 +49,14 @@ pub(crate) async fn publishes_images_and_knows_its_own() {
     let said = registry("verify", "todo-gateway").failed();
     let foreign = "registry.example.org/todo/todo-gateway:1.4.0 was not built by the release workflow";
     assert!(said.starts_with(foreign), "{said}");
+    // A version that is there stays what it is, also for the tier that is not there yet.
+    fs::write(folder.path().join("published"), "registry.example.org/todo/todo-gateway:1.4.0\n").expect("written");
+    let pushes = || read("calls").matches("docker push").count();
+    let before = pushes();
+    let said = registry("publish", "").failed();
+    assert!(said.starts_with("registry.example.org/todo/todo-gateway:1.4.0 is published already"), "{said}");
+    assert_eq!(pushes(), before);
+
     let mut registry = script::command("deploy/bin/registry", &["publish", "1.4.0"]);
     let said = script::run(registry.env("IMAGE_REGISTRY", "Example")).failed();
     assert!(said.starts_with("IMAGE_REGISTRY='Example' is no place for images"), "{said}");
