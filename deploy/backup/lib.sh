@@ -54,11 +54,6 @@ reason() { # log
     sed -E 's/^(psql|pg_dump|pg_restore):(<stdin>:[0-9]+:)? //; s/^error: //; s/(ERROR|FATAL):  /\1: /' <<<"${line:-it took too long, or was killed}"
 }
 
-# A path as the caller meant it: OLDPWD is where the script was called, before it went to the project's folder.
-absolute() { # path
-    if [[ $1 == /* ]]; then echo "$1"; else echo "$OLDPWD/$1"; fi
-}
-
 sha256_of() { # file
     local sum
     sum=$(sha256sum <"$1")

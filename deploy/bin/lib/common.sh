@@ -12,6 +12,11 @@ require() { # tools...
     deploy/bin/require "$@" || exit 1
 }
 
+# A path as the caller meant it: OLDPWD is where the script was called, before it went to the project's folder.
+absolute() { # path
+    if [[ $1 == /* ]]; then echo "$1"; else echo "$OLDPWD/$1"; fi
+}
+
 # Runs a command until it succeeds; fails after so many seconds. What the command prints is dropped.
 wait_until() { # seconds, command...
     local deadline=$((SECONDS + $1))

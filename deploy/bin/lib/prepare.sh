@@ -14,7 +14,11 @@ choose_ports() {
             free_port "$name"
         fi
         [[ ${!name} =~ ^[1-9][0-9]{0,4}$ && ${!name} -le 65535 ]] || fail "$name=${!name} is not a port: give a number from 1 to 65535"
-        taken "${!name}" && fail "port ${!name} is taken: stop what listens there, or choose another with $name=..."
+        if taken "${!name}"; then
+            # Its configuration was written when it was made.
+            [[ ! -f $STACK/stack.env ]] || fail "port ${!name} is taken: stop what listens there; the stack in $STACK keeps the ports that it was made with"
+            fail "port ${!name} is taken: stop what listens there, or choose another with $name=..."
+        fi
         [[ $seen != *" ${!name} "* ]] || fail "port ${!name} is given twice: every listener needs one of its own"
         seen+="${!name} "
     done
@@ -22,6 +26,11 @@ choose_ports() {
 
 make_folders() {
     mkdir -p "$STACK" 2>/dev/null || fail "cannot make the folder $STACK: choose another with STACK=..."
+    lock_stack
+    [[ ! -f $STACK/stack.env ]] || fail "the stack in $STACK was started meanwhile: see deploy/bin/stack status"
+    # What is somebody else's is not changed, and not removed by `delete` either.
+    [[ -z $(ls -A "$STACK") ]] || fail "$STACK is not empty and holds no stack: choose another folder with STACK=..."
+    : >"$STACK/unfinished"
     # The user that runs PostgreSQL must come through; what is secret has a folder that only the owner enters.
     chmod 711 "$STACK"
     mkdir -p "$STACK"/{run,logs,config,releases,redis,postgres,prometheus}
@@ -29,12 +38,13 @@ make_folders() {
 }
 
 make_secrets() {
-    local folder=$STACK/secrets name
+    local folder=$STACK/secrets name key
     umask 077
     for name in database-password redis-password admin-token; do
         openssl rand -hex 24 >"$folder/$name"
     done
-    echo "1:$(openssl rand -base64 32)" >"$folder/key-ring"
+    key=$(openssl rand -base64 32)
+    echo "1:$key" >"$folder/key-ring"
     echo "postgres://todo:$(cat "$folder/database-password")@localhost:$STACK_POSTGRES_PORT/todo?sslmode=verify-full&sslrootcert=$STACK/tls/ca.pem" >"$folder/database-url"
     echo "redis://:$(cat "$folder/redis-password")@127.0.0.1:$STACK_REDIS_PORT" >"$folder/redis-url"
     write_service "$folder/database-url" "$folder/pg_service.conf"
@@ -185,4 +195,5 @@ END
     } >"$STACK/stack.env.new"
     chmod 600 "$STACK/stack.env.new"
     mv "$STACK/stack.env.new" "$STACK/stack.env"
+    rm -f "$STACK/unfinished"
 }

@@ -15,7 +15,8 @@ started_at() { # process id
 running() { # name
     local id started
     read -r id started 2>/dev/null <"$STACK/run/$1.pid" || return 1
-    [[ $(started_at "$id") == "$started" ]] && echo "$id"
+    # One that had ended before it was looked at has no time.
+    [[ -n $started && $(started_at "$id") == "$started" ]] && echo "$id"
 }
 
 # Starts a command, or a function that ends in `exec`, as a part of the stack; its output is appended to

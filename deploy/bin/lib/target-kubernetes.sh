@@ -20,13 +20,21 @@ target_lock() {
 
 # The state of the release: deployed, failed, pending-upgrade ...; nothing when there is none yet.
 release_state() {
-    h status "$RELEASE" --output json 2>/dev/null | jq -r .info.status
+    local said
+    if said=$(h status "$RELEASE" --output json 2>"$errors"); then
+        jq -r .info.status <<<"$said"
+    else
+        # Whether there is a release is not to be guessed: without one there is nothing to go back to.
+        grep -q 'not found' "$errors" || fail "helm cannot say how $RELEASE is: $(tail -n 1 "$errors")"
+    fi
 }
 
 target_inspect() { # version
     local state
     [[ -r $CHART/values-$environment.yaml ]] || fail "there is no $CHART/values-$environment.yaml"
-    state=$(release_state) || true
+    state=$(release_state) || exit 1
+    [[ $state == '' || -n $(good_revisions) ]] ||
+        fail "the first installation of $RELEASE is $state, and there is nothing to go back to: remove it with helm uninstall $RELEASE --namespace $namespace"
     case "$state" in
         '' | deployed) ;;
         pending-*) fail "a roll-out was cut off ($state): finish it with deploy/bin/rollback --target kubernetes --environment $environment" ;;
@@ -47,7 +55,9 @@ version_of_revision() { # revision; nothing for the current one
 }
 
 target_version() {
-    [[ $(release_state) == '' ]] || version_of_revision "$(good_revisions | head -n 1)"
+    local state
+    state=$(release_state) || return 1
+    [[ -z $state ]] || version_of_revision "$(good_revisions | head -n 1)"
 }
 
 # Revisions that once served, the newest first.
@@ -92,8 +102,8 @@ target_migrate() { # version
     echo "the chart's hook migrates before anything is replaced"
 }
 
-target_begin() { # from, to
-    echo "helm upgrade, within $HELM_TIMEOUT"
+target_begin() { # version to go back to, the other one
+    echo "helm works on it, for $HELM_TIMEOUT at most"
 }
 
 target_replace() { # version

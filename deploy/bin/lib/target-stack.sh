@@ -15,10 +15,11 @@ done
 # How long the gateways may take to believe in a replica that is ready.
 TRUST_TIMEOUT=30
 
-# One roll-out at a time; the lock goes with the process.
+# One roll-out at a time, and none while deploy/bin/stack starts or stops everything; the lock goes with the process.
 target_lock() {
-    exec {lock}>"$STACK/run/deploy.lock"
-    flock --nonblock "$lock" || fail "another roll-out works on $STACK: wait for it"
+    require flock curl psql
+    exec {lock}<"$STACK"
+    flock --nonblock "$lock" || fail "another roll-out works on $STACK, or deploy/bin/stack does: wait for it"
 }
 
 target_exists() { # version
@@ -30,14 +31,17 @@ target_exists() { # version
 
 # Everything that can be known before anything is changed.
 target_inspect() { # version
-    local part said
+    local part said current
     target_exists "$1"
     [[ ! -f $STACK/run/rollout ]] || fail "a roll-out was cut off ($(<"$STACK/run/rollout")): finish it with deploy/bin/rollback --target stack"
     for part in api-1 gateway-1; do
         said=$(tier "$part" "$1" check 2>&1) || fail "$1 does not accept the configuration of $part: $(head -n 1 <<<"$said")"
     done
+    current=$(target_version)
     for part in "${TIERS[@]}"; do
         part_is_ready "$part" >/dev/null 2>&1 || fail "$part is not ready: a roll-out begins with everything in order (deploy/bin/stack status)"
+        [[ $(version_of "$part") == "$current" ]] ||
+            fail "$part runs $(version_of "$part"), and $current should serve: put it in order with deploy/bin/rollback --target stack $current"
     done
 }
 
@@ -60,8 +64,10 @@ target_migrate() { # version
     (tier api-1 "$1" migrate)
 }
 
-target_begin() { # from, to
-    echo "$1 $2" >"$STACK/run/rollout"
+# What is cut off from here on ends, by a roll-back, at the first of the two versions.
+target_begin() { # version to go back to, the other one
+    echo "$1 $2" >"$STACK/run/rollout.new"
+    mv "$STACK/run/rollout.new" "$STACK/run/rollout"
 }
 
 target_end() { # version
