@@ -16,7 +16,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
     check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
-    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load generate
+    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -104,6 +104,12 @@ test-load: build load-smoke ## The load test itself: it passes, fails, refuses a
 
 test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
 	@deploy/bin/drill documents && echo "test-docs: passed"
+
+images: ## Build both tiers' images, with Docker or without an engine; deploy/bin/images --help tells the variables
+	@deploy/bin/images
+
+test-images: build ## What is in the images and that they serve; PROGRAMS=target/debug tests the development build, in half a minute
+	@deploy/bin/images && deploy/bin/check-images && deploy/bin/drill images && echo "test-images: passed"
 
 generate: build ## Write the generated files again (.env examples)
 	@target/debug/generate

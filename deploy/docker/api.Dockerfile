@@ -23,6 +23,7 @@ RUN cargo build --locked --workspace --exclude todo-tests --profile dist \
 
 FROM dependencies AS build
 COPY . .
+ARG TODO_BUILD_COMMIT=
 RUN cargo build --locked --offline --workspace --exclude todo-tests --profile dist \
     && mkdir /programs \
     && cp target/dist/todo-api target/dist/todo-gateway /programs/
@@ -42,10 +43,10 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/todo-api", "health"]
 ENTRYPOINT ["/usr/local/bin/todo-api"]
 CMD ["run"]
-ARG VERSION=development
-ARG REVISION=unknown
+ARG VERSION=
+ARG TODO_BUILD_COMMIT=
 LABEL org.opencontainers.image.title="todo-api" \
       org.opencontainers.image.description="The API of the todo platform" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$TODO_BUILD_COMMIT"

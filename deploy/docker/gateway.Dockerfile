@@ -23,6 +23,7 @@ RUN cargo build --locked --workspace --exclude todo-tests --profile dist \
 
 FROM dependencies AS build
 COPY . .
+ARG TODO_BUILD_COMMIT=
 RUN cargo build --locked --offline --workspace --exclude todo-tests --profile dist \
     && mkdir /programs \
     && cp target/dist/todo-api target/dist/todo-gateway /programs/
@@ -34,8 +35,8 @@ RUN assemble / /programs/*
 
 FROM scratch
 COPY --from=files /todo-gateway /
-# An image that was given no configuration refuses to start. A user without privileges listens on high ports; whoever
-# publishes them maps 443 and 80 to these, and redirects name 443.
+# A user without privileges listens on high ports: whoever publishes them maps 443 and 80 to these, and redirects name 443.
+# The configuration is a file, because certificates cannot be named in variables; run and health must read the same one.
 ENV TODO_ENVIRONMENT=production \
     TODO_GATEWAY__LISTEN__HTTPS=0.0.0.0:8443 \
     TODO_GATEWAY__LISTEN__HTTP=0.0.0.0:8080 \
@@ -43,13 +44,13 @@ ENV TODO_ENVIRONMENT=production \
 USER 65532:65532
 EXPOSE 8443 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/todo-gateway", "health"]
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["/usr/local/bin/todo-gateway", "health", "--config", "/etc/todo/gateway.toml"]
 ENTRYPOINT ["/usr/local/bin/todo-gateway"]
-CMD ["run"]
-ARG VERSION=development
-ARG REVISION=unknown
+CMD ["run", "--config", "/etc/todo/gateway.toml"]
+ARG VERSION=
+ARG TODO_BUILD_COMMIT=
 LABEL org.opencontainers.image.title="todo-gateway" \
       org.opencontainers.image.description="The edge of the todo platform" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
-      org.opencontainers.image.revision="$REVISION"
+      org.opencontainers.image.revision="$TODO_BUILD_COMMIT"

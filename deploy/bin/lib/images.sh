@@ -49,3 +49,19 @@ built() {
     # shellcheck source=/dev/null
     . "$BUILT"
 }
+
+# A value of an image's configuration, by a jq path: `image_config todo-api:0.1.0 .User`.
+image_config() { # image, path
+    case "$ENGINE" in
+        docker) docker image inspect --format '{{json .Config}}' "$1" | jq --raw-output "$2" ;;
+        buildah) buildah inspect --type image "$1" | jq --raw-output ".Docker.config | $2" ;;
+    esac
+}
+
+# Writes an image into a file as `docker save` does.
+save_image() { # image, file
+    case "$ENGINE" in
+        docker) docker save --output "$2" "$1" ;;
+        buildah) buildah push --quiet "$1" "docker-archive:$2:$1" ;;
+    esac
+}

@@ -17,6 +17,7 @@ mod container;
 mod copy;
 mod deploy;
 mod documents;
+mod images;
 mod load;
 mod manifests;
 mod observability;
@@ -105,6 +106,11 @@ fn cases() -> impl IntoIterator<Item = Case> {
         load::good_is_told_from_bad,
         load::what_makes_no_sense_is_refused,
         load::stopped_half_way_it_leaves_nothing,
+        images::both_serve_as_production_runs_them,
+        images::without_a_configuration_they_refuse,
+        images::nothing_private_reaches_a_build,
+        images::what_is_wrong_with_an_image_is_seen,
+        images::what_is_in_the_way_is_one_sentence,
     ]
 }
 

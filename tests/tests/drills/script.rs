@@ -18,6 +18,11 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests stand in a folder of the project")
 }
 
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    run(Command::new("id").arg("--user")).succeeded().trim() == "0"
+}
+
 /// A command in the project's folder, without variables that the caller's shell has set for the service.
 pub(crate) fn command(script: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(root().join(script));

@@ -29,7 +29,7 @@ pub(crate) async fn the_backup_is_made_by_what_is_mounted() {
     fs::copy(stack.setting("STACK_CA"), &authority).expect("the authority");
     let url = url.replace(stack.setting("STACK_CA"), authority.to_str().expect("a path"));
     fs::write(root.join("run/secrets/database-url"), url).expect("written");
-    if is_root() {
+    if script::is_root() {
         for path in ["", "run/secrets/database-ca", "run/secrets/database-url", "var/backups/todo", "tmp"] {
             std::os::unix::fs::chown(root.join(path), Some(65532), Some(65532)).expect("given away");
         }
@@ -66,7 +66,7 @@ fn inside(root: &Path, pod: Pod<'_>, arguments: &[&str]) -> Command {
         None => value.to_owned(),
     };
     let mut command = Command::new("env");
-    if is_root() {
+    if script::is_root() {
         command = Command::new("setpriv");
         command.args(["--reuid=65532", "--regid=65532", "--clear-groups"]);
     }
@@ -75,8 +75,4 @@ fn inside(root: &Path, pod: Pod<'_>, arguments: &[&str]) -> Command {
     command.envs(pod.variables().iter().map(|(name, value)| (name, moved(value))));
     command.current_dir("/");
     command
-}
-
-fn is_root() -> bool {
-    script::run(Command::new("id").arg("--user")).succeeded().trim() == "0"
 }
