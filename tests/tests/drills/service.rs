@@ -6,10 +6,11 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use tempfile::TempDir;
-use todo_tests::client::Client;
+use todo_tests::{client::Client, wait::eventually};
 
 use crate::script::{self, Said};
 
@@ -106,6 +107,16 @@ pub(crate) async fn comes_up_answers_and_leaves_nothing() {
     }
     let account = stack.client(1).register().await;
     stack.client(2).with_token(account.client.token()).get("/v1/me").await.expect(200);
+    let prometheus = Client::http(stack.setting("STACK_PROMETHEUS_PORT").parse().expect("a port")).expect("a client");
+    eventually("Prometheus to see both tiers", Duration::from_secs(30), async || {
+        let seen = prometheus.get("/api/v1/query?query=count%20by%20(tier)%20(up%20==%201)").await.json();
+        let of = |tier: &str| {
+            let series = seen["data"]["result"].as_array()?.iter().find(|series| series["metric"]["tier"] == tier)?;
+            Some(series["value"][1].clone())
+        };
+        (of("api") == Some("3".into()) && of("gateway") == Some("2".into())).then_some(())
+    })
+    .await;
 
     // A part that was killed is said to be stopped, and can be started again.
     stack.run("deploy/bin/stack", &["kill", "api-2"]).succeeded();
@@ -126,6 +137,7 @@ pub(crate) async fn comes_up_answers_and_leaves_nothing() {
     }
     // What was stored is there after the next start.
     stack.run("deploy/bin/stack", &["up"]).succeeded();
+    stack.client(2).login(&account.email).await;
 }
 
 /// Whether a process is there and has not ended. One that has ended stays listed until its parent looks.
