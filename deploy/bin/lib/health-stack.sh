@@ -17,3 +17,21 @@
     HEALTH_REDIS_URL_FILE=$STACK_REDIS_URL_FILE
     HEALTH_DISK=$STACK
 }
+
+# Whether every part runs the version that should serve.
+check_target() {
+    local part version current
+    current=$(<"$STACK/releases/current")
+    if [[ -f $STACK/run/rollout ]]; then
+        bad rollout "one was cut off ($(<"$STACK/run/rollout")): finish it with deploy/bin/rollback --target stack"
+        return
+    fi
+    for part in api-{1,2,3} gateway-{1,2}; do
+        version=$(<"$STACK/run/$part.version")
+        if [[ $version != "$current" ]]; then
+            bad rollout "$part runs $version, and $current should serve: deploy/bin/rollback --target stack $current"
+            return
+        fi
+    done
+    good rollout "every part runs $current"
+}

@@ -138,6 +138,9 @@ pub(crate) async fn a_roll_out_that_was_cut_off_is_finished_by_rollback() {
     })
     .await;
     assert!(said.starts_with("a roll-out was cut off (dev next): finish it with"), "{said}");
+    let said = health_check(&stack);
+    assert!(said.out.contains("one was cut off (dev next)"), "{}", said.out);
+    assert!(said.failed().contains("rollout"), "the check names it");
     stack.run("deploy/bin/rollback", &["--target", "stack"]).succeeded();
     assert_serves(&stack, "dev");
     deploy(&stack, "next").succeeded();
@@ -177,7 +180,7 @@ pub(crate) async fn checks_name_what_is_broken() {
     let check = || health_check(&stack);
     let smoke = || stack.run("deploy/bin/smoke", &[stack.setting("STACK_URL"), "--ca", stack.setting("STACK_CA")]);
     let said = check().succeeded();
-    for what in ["ready", "service", "certificate", "database", "migrations", "redis", "disk", "memory"] {
+    for what in ["ready", "service", "certificate", "database", "migrations", "redis", "disk", "memory", "rollout"] {
         assert!(said.lines().any(|line| line.trim_start().starts_with(what)), "no {what} in {said}");
     }
     smoke().succeeded();
