@@ -105,7 +105,10 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     loop {
         ticks.tick().await;
         let answer = timeout(rule.timeout, check(endpoint.address, &rule.path)).await;
-        let finding = answer.map_or(Finding::Bad, |answer| answer.unwrap_or(Finding::Bad));
+        let (finding, rest) = match answer {
+            Ok(Ok((finding, stream))) => (finding, Some(stream)),
+            Ok(Err(_)) | Err(_) => (Finding::Bad, None),
+        };
         let before = endpoint.is_healthy();
         let after = streak.next(rule, before, finding);
         if after != before {
@@ -117,23 +120,26 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
                 tracing::warn!(%upstream, %address, "the address is unhealthy");
             }
         }
+        // The verdict is in the first line and stands: whoever is slow with the rest has spoken all the same.
+        if let Some(stream) = rest {
+            let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(MAX_ANSWER), &mut tokio::io::sink())).await;
+        }
     }
 }
 
-/// Asks once.
-async fn check(address: SocketAddr, path: &str) -> io::Result<Finding> {
+/// Asks once; what is left to read of the answer is in the stream.
+async fn check(address: SocketAddr, path: &str) -> io::Result<(Finding, TcpStream)> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut status_line = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut status_line).await?;
-    // The verdict is in the first line: whoever is slow with the rest has spoken all the same.
-    let _ = timeout(LINGER, tokio::io::copy(&mut stream.take(MAX_ANSWER), &mut tokio::io::sink())).await;
-    Ok(match &status_line {
+    let finding = match &status_line {
         b"HTTP/1.1 200" => Finding::Good,
         b"HTTP/1.1 503" => Finding::Refusal,
         _ => Finding::Bad,
-    })
+    };
+    Ok((finding, stream))
 }
 
 #[cfg(test)]
@@ -197,9 +203,26 @@ mod tests {
                 head.truncate(length);
                 String::from_utf8(head).expect("text")
             });
-            assert_eq!(check(address, "/readyz").await.ok(), Some(expected));
+            assert_eq!(check(address, "/readyz").await.ok().map(|(finding, _)| finding), Some(expected));
             assert!(server.await.expect("server").starts_with("GET /readyz HTTP/1.1\r\n"));
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_whose_connection_stays_open_is_one_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
+        let address = listener.local_addr().expect("address");
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("connection");
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("answer");
+            // Ends when the other side does.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        });
+        // Without a limit of its own: reading to the end would never come back.
+        let (finding, stream) = check(address, "/readyz").await.expect("an answer");
+        assert_eq!(finding, Finding::Good);
+        drop(stream);
+        server.await.expect("server");
     }
 
     #[tokio::test]
