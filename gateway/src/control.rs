@@ -1,4 +1,4 @@
-//! What runs beside the requests: the admin listener, the health checks, and reloads.
+//! What runs beside the requests: the admin listener, the health checks, the watch over what the process uses, and reloads.
 
 use std::{convert::Infallible, net::TcpListener, sync::Arc};
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use todo_shared::cli::ConfigArgs;
 
-use crate::{admin::Admin, reload, runtime::Shared, upstream::health};
+use crate::{admin::Admin, overload, reload, runtime::Shared, upstream::health};
 
 /// The background work of the gateway; one thread is enough for it.
 #[derive(Debug)]
@@ -53,6 +53,11 @@ impl Control {
 impl BackgroundService for Control {
     async fn start(&self, _shutdown: ShutdownWatch) {
         // None of these ends by itself; the process does.
-        tokio::join!(self.serve_admin(), self.check_health(), reload::watch(&self.shared, &self.arguments));
+        tokio::join!(
+            self.serve_admin(),
+            self.check_health(),
+            overload::watch(&self.shared),
+            reload::watch(&self.shared, &self.arguments)
+        );
     }
 }

@@ -11,6 +11,7 @@ pub mod edge;
 pub mod failure;
 pub mod listeners;
 pub mod observe;
+pub mod overload;
 pub mod proxy;
 pub mod reload;
 pub mod reply;
