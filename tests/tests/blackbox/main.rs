@@ -199,6 +199,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
+        faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
         upstream::the_api_is_told_the_truth_and_nothing_forged,
