@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use todo_shared::config::Section;
 
 /// The addresses of the gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// TLS.
     pub https: SocketAddr,

@@ -51,6 +51,8 @@ pub struct Settings {
     /// Connections that are open at the same time.
     pub max_connections: usize,
     /// Connections that are open at the same time from one address.
+    /// How long a stop leaves a connection open that waits for a request.
+    pub idle_grace: Duration,
     pub max_connections_per_address: usize,
     /// How large a head may be.
     pub head: HeadLimits,

@@ -134,6 +134,7 @@ async fn run(endpoint: Endpoint, change: impl FnOnce(&mut Settings)) -> Running 
         handshake_timeout: Duration::from_secs(10),
         idle_timeout: Duration::from_secs(10),
         head_timeout: Duration::from_secs(10),
+        idle_grace: Duration::from_millis(100),
         max_connections: 100,
         max_connections_per_address: 100,
         head: HeadLimits { octets: 8192, fields: 50, target: 1024 },

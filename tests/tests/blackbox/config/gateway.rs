@@ -34,7 +34,9 @@ pub(super) fn rows() -> Vec<Row> {
     rows! { "gateway";
         ["server.threads"] => threads,
         ["server.stop_delay"] => stop_delay,
+        ["server.idle_grace"] => idle_grace,
         ["server.drain_timeout"] => drain_timeout,
+        ["server.upgrade_socket"] => upgrade_socket,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
         ["tls.min_version"] => min_version,
         ["tls.local_authority", "tls.directory"] => local_authority,
@@ -143,7 +145,57 @@ async fn stop_delay(_: &Services) {
     TcpStream::connect(("127.0.0.1", short.gateway.https_port)).expect_err("nobody listens");
 }
 
+async fn idle_grace(_: &Services) {
+    let mut patient = edge("[server]\nidle_grace = \"10min\"\n").await;
+    let config = Arc::new(tls_config(&patient.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut idle = connect_tls(config, patient.gateway.https_port, "localhost").await.unwrap();
+    let request = b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut idle, false).await.unwrap().field("connection"), Some("keep-alive"));
+    patient.gateway.process.signal(Signal::Terminate);
+    eventually("nobody to listen", PATIENCE, async || {
+        TcpStream::connect(("127.0.0.1", patient.gateway.https_port)).is_err().then_some(())
+    })
+    .await;
+    idle.write_all(request).await.unwrap();
+    let answer = read_answer(&mut idle, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(patient.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+}
+
+async fn upgrade_socket(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("upgrade.sock");
+    let _edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 async fn drain_timeout(_: &Services) {
+async fn idle_grace(_: &Services) {
+    let mut patient = edge("[server]\nidle_grace = \"10min\"\n").await;
+    let config = Arc::new(tls_config(&patient.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut idle = connect_tls(config, patient.gateway.https_port, "localhost").await.unwrap();
+    let request = b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut idle, false).await.unwrap().field("connection"), Some("keep-alive"));
+    patient.gateway.process.signal(Signal::Terminate);
+    eventually("nobody to listen", PATIENCE, async || {
+        TcpStream::connect(("127.0.0.1", patient.gateway.https_port)).is_err().then_some(())
+    })
+    .await;
+    idle.write_all(request).await.unwrap();
+    let answer = read_answer(&mut idle, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(patient.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+}
+
+async fn upgrade_socket(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("upgrade.sock");
+    let _edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
     let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
     let mut edge = edge_before(never, "[server]\ndrain_timeout = \"300ms\"\n").await;
     let client = edge.client.clone();
