@@ -53,10 +53,11 @@ impl Runtime {
         let bounds = &config.connections;
         let edge = Arc::new(Settings {
             tls: tls.config(),
+            proxy: config.listen.proxy.clone(),
             handshake_timeout: bounds.handshake_timeout,
             idle_timeout: bounds.idle_timeout,
-            head_timeout: bounds.head_timeout,
             idle_grace: config.server.idle_grace,
+            head_timeout: bounds.head_timeout,
             max_connections: bounds.max,
             max_connections_per_address: bounds.max_per_address,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
