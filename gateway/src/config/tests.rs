@@ -167,7 +167,7 @@ fn keys_read_at_start_up_are_named_and_not_applied() {
         "listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nadmin.token = \"0123456789abcdef0123456789abcdef\"\nserver.drain_timeout = \"1s\"",
     );
     assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen", "admin.token"]);
-    assert_eq!((changed.listen, changed.admin.listen), (started.listen, started.admin.listen));
+    assert_eq!((&changed.listen, changed.admin.listen), (&started.listen, started.admin.listen));
     assert!(changed.admin.token.is_none());
     assert_eq!(changed.listen.redirect_port(), 8443);
     assert_ne!(changed.server, started.server, "what can be applied is");
