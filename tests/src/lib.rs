@@ -12,6 +12,7 @@ pub mod api;
 pub mod client;
 pub mod generated;
 pub mod load;
+pub mod h2_frames;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
