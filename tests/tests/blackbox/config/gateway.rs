@@ -36,6 +36,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["server.stop_delay"] => stop_delay,
         ["server.drain_timeout"] => drain_timeout,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
+        ["listen.http_action"] => http_action,
         ["tls.min_version"] => min_version,
         ["tls.local_authority", "tls.directory"] => local_authority,
         ["tls.certificates.chain", "tls.certificates.key"] => certificates,
@@ -171,6 +172,27 @@ async fn listeners(_: &Services) {
     edge.gateway.restart().await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).is_err());
     Client::https(port, &edge.gateway.ca()).unwrap().get("/v1/x").await.expect(200);
+}
+
+async fn http_action(_: &Services) {
+    let edge = edge("[listen]\nhttp_action = \"proxy\"\n").await;
+    let plain = Client::http(edge.gateway.http_port).unwrap();
+    let ask = async || {
+        let fields = [("host", "localhost"), ("x-forwarded-proto", "https")];
+        plain.send("GET", "/v1/x", &fields, None).await.unwrap()
+    };
+    let served = ask().await.expect(200);
+    assert_eq!((served.text.as_str(), edge.origin.last().field("x-forwarded-proto")), ("hello", Some("http")));
+    assert!(!served.headers.contains_key("strict-transport-security"), "RFC 6797 7.2");
+    // A balancer that is trusted says how it is spoken to.
+    edge.gateway.reconfigure("[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").unwrap();
+    eventually("the balancer to be believed", PATIENCE, async || {
+        let secure = ask().await.expect(200).headers.contains_key("strict-transport-security");
+        (secure && edge.origin.last().field("x-forwarded-proto") == Some("https")).then_some(())
+    })
+    .await;
+    edge.gateway.reconfigure("[listen]\nhttp_action = \"redirect\"\n").unwrap();
+    eventually("the redirect", PATIENCE, async || (ask().await.status == 308).then_some(())).await;
 }
 
 async fn min_version(_: &Services) {
