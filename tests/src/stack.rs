@@ -20,7 +20,7 @@ use crate::{
 pub struct Gateway {
     /// The port of its HTTPS listener.
     pub https_port: u16,
-    /// The port of its redirecting listener.
+    /// The port of its plain listener, which redirects if nothing else is said.
     pub http_port: u16,
     /// The port of its admin listener.
     pub admin_port: u16,

@@ -26,7 +26,7 @@ use todo_shared::{
 pub use self::{
     access_log::AccessLogSettings,
     connections::Connections,
-    listen::Listen,
+    listen::{HttpAction, Listen},
     log::Log,
     reload::Reload,
     server::Server,
@@ -98,11 +98,12 @@ pub fn load_with(arguments: &ConfigArgs, variables: &dyn Variables) -> Result<Co
 
 fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let server = root.section("server", server::read);
-    let listen = root.section("listen", listen::read);
     let tls = root.section("tls", |section| tls::read(section, environment));
     let connections = root.section("connections", connections::read);
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
+    let trusts_proxies = client_address.as_ref().is_none_or(ClientAddressRule::trusts_any);
+    let listen = root.section("listen", |section| listen::read(section, environment, trusts_proxies));
     let headers = root.section("headers", headers::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());

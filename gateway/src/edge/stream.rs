@@ -33,7 +33,7 @@ use crate::edge::caps::Slot;
 pub enum Endpoint {
     /// TLS; requests are served.
     Https,
-    /// Plain; requests are redirected.
+    /// Plain; requests are redirected, or served for a load balancer that ends TLS.
     Http,
 }
 

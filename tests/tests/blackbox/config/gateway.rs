@@ -39,6 +39,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["server.upgrade_socket"] => upgrade_socket,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
         ["listen.proxy_protocol", "listen.proxy_sources"] => proxy_protocol,
+        ["listen.http_action"] => http_action,
         ["tls.min_version"] => min_version,
         ["tls.local_authority", "tls.directory"] => local_authority,
         ["tls.certificates.chain", "tls.certificates.key"] => certificates,
@@ -263,6 +264,27 @@ async fn proxy_protocol(_: &Services) {
     let octets = exchange(&mut stranger, request).await.unwrap_or_default();
     assert!(octets.is_empty(), "{octets:?}");
     closed(&strict, "proxy_header_invalid").await;
+}
+
+async fn http_action(_: &Services) {
+    let edge = edge("[listen]\nhttp_action = \"proxy\"\n").await;
+    let plain = Client::http(edge.gateway.http_port).unwrap();
+    let ask = async || {
+        let fields = [("host", "localhost"), ("x-forwarded-proto", "https")];
+        plain.send("GET", "/v1/x", &fields, None).await.unwrap()
+    };
+    let served = ask().await.expect(200);
+    assert_eq!((served.text.as_str(), edge.origin.last().field("x-forwarded-proto")), ("hello", Some("http")));
+    assert!(!served.headers.contains_key("strict-transport-security"), "RFC 6797 7.2");
+    // A balancer that is trusted says how it is spoken to.
+    edge.gateway.reconfigure("[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").unwrap();
+    eventually("the balancer to be believed", PATIENCE, async || {
+        let secure = ask().await.expect(200).headers.contains_key("strict-transport-security");
+        (secure && edge.origin.last().field("x-forwarded-proto") == Some("https")).then_some(())
+    })
+    .await;
+    edge.gateway.reconfigure("[listen]\nhttp_action = \"redirect\"\n").unwrap();
+    eventually("the redirect", PATIENCE, async || (ask().await.status == 308).then_some(())).await;
 }
 
 async fn min_version(_: &Services) {
