@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
@@ -54,4 +55,69 @@ impl Authority {
         };
         issue().map_err(|error: rcgen::Error| io::Error::other(error))
     }
+}
+
+/// A folder that holds a pair the way a mounted volume of Kubernetes does: its files are links through `..data`, which is
+/// a link to a folder, and which is replaced when the content changes.
+#[derive(Debug)]
+pub struct Volume {
+    folder: PathBuf,
+}
+
+impl Volume {
+    /// The volume in this folder, with this pair.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn new(folder: &Path, pair: &Pair) -> io::Result<Self> {
+        let volume = Self { folder: folder.to_owned() };
+        fs::create_dir(folder)?;
+        volume.mount("first", pair)?;
+        for file in [volume.chain(), volume.key()] {
+            symlink(Path::new("..data").join(file.file_name().unwrap_or_default()), file)?;
+        }
+        Ok(volume)
+    }
+
+    /// The file of the chain.
+    pub fn chain(&self) -> PathBuf {
+        self.folder.join("chain.pem")
+    }
+
+    /// The file of the key.
+    pub fn key(&self) -> PathBuf {
+        self.folder.join("key.pem")
+    }
+
+    /// Swaps the whole content at once, under a name that was not used before.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn mount(&self, name: &str, pair: &Pair) -> io::Result<()> {
+        let folder = self.folder.join(name);
+        fs::create_dir(&folder)?;
+        write(&folder.join("chain.pem"), &pair.chain)?;
+        write(&folder.join("key.pem"), &pair.key)?;
+        symlink(name, self.folder.join("..data_tmp"))?;
+        fs::rename(self.folder.join("..data_tmp"), self.folder.join("..data"))
+    }
+
+    /// The gateway's configuration for it.
+    pub fn toml(&self) -> String {
+        let (chain, key) = (self.chain(), self.key());
+        format!(
+            "[tls]\nlocal_authority = false\n[[tls.certificates]]\nchain = \"{}\"\nkey = \"{}\"\n",
+            chain.display(),
+            key.display()
+        )
+    }
+}
+
+/// Writes a file that only its owner reads.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write(file: &Path, text: &str) -> io::Result<()> {
+    fs::write(file, text)?;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600))
 }

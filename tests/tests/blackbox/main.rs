@@ -23,6 +23,7 @@ mod operations;
 mod paging;
 mod renewal;
 mod service;
+mod stopping;
 mod strangers;
 mod tls;
 mod todos;
@@ -207,6 +208,9 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         renewal::certificates_change_under_load_however_they_are_replaced,
         renewal::a_broken_pair_keeps_the_old_one_and_says_so,
         renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
+        stopping::http2_clients_are_told_and_their_streams_finish,
+        stopping::who_has_just_connected_is_served,
+        stopping::a_second_signal_stops_at_once,
         upgrade::a_new_process_takes_over_and_no_request_fails,
         upgrade::a_successor_that_fails_changes_nothing,
         upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,

@@ -1,18 +1,11 @@
 //! What is renewed while clients connect: certificates and ticket keys.
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt as _, symlink},
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, HandshakeKind};
 use tempfile::TempDir;
 use todo_tests::{
-    certificates::{Authority, Pair},
+    certificates::{Authority, Pair, Volume, write},
     load::{Load, Question},
     origin::{Origin, ok},
     process::{Signal, tier},
@@ -30,29 +23,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Edge {
     gateway: Gateway,
     authority: Authority,
+    volume: Volume,
     origin: Origin,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Edge {
-    /// The pair is reached through `live`, as in a volume of Kubernetes.
-    async fn start(extra: &str) -> Self {
+    async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = Authority::new(folder.path()).unwrap();
         let origin = Origin::start(async |request| ok(&request.target().repeat(50))).await.unwrap();
-        let volume = folder.path().join("volume");
-        fs::create_dir(&volume).unwrap();
-        mount(&volume, "first", &authority.issue().unwrap());
-        for name in ["chain.pem", "key.pem"] {
-            symlink(Path::new("..data").join(name), volume.join(name)).unwrap();
-        }
-        let tls = certificates(&volume);
-        let gateway = Gateway::start(folder.path(), &[origin.port], &format!("{tls}{extra}")).await.unwrap();
-        Self { gateway, authority, origin, folder }
-    }
-
-    fn volume(&self) -> PathBuf {
-        self.folder.path().join("volume")
+        let volume = Volume::new(&folder.path().join("volume"), &authority.issue().unwrap()).unwrap();
+        let gateway = Gateway::start(folder.path(), &[origin.port], &volume.toml()).await.unwrap();
+        Self { gateway, authority, volume, origin, _folder: folder }
     }
 
     async fn load(&self) -> Load {
@@ -77,41 +60,19 @@ impl Edge {
     }
 }
 
-fn certificates(volume: &Path) -> String {
-    let volume = volume.display();
-    format!(
-        "[tls]\nlocal_authority = false\n[[tls.certificates]]\nchain = \"{volume}/chain.pem\"\nkey = \"{volume}/key.pem\"\n"
-    )
-}
-
-/// Swaps the whole content of a volume as Kubernetes does: a new folder, and a link renamed over the old one.
-fn mount(volume: &Path, name: &str, pair: &Pair) {
-    let folder = volume.join(name);
-    fs::create_dir(&folder).unwrap();
-    write(&folder.join("chain.pem"), &pair.chain);
-    write(&folder.join("key.pem"), &pair.key);
-    symlink(name, volume.join("..data_tmp")).unwrap();
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-}
-
-fn write(file: &Path, text: &str) {
-    fs::write(file, text).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
-}
-
 pub(crate) async fn certificates_change_under_load_however_they_are_replaced(_: &Services) {
-    let edge = Edge::start("").await;
+    let edge = Edge::start().await;
     let load = edge.load().await;
     // As a volume of Kubernetes.
     let pair = edge.authority.issue().unwrap();
-    mount(&edge.volume(), "second", &pair);
+    edge.volume.mount("second", &pair).unwrap();
     edge.shows(&pair).await;
     // As certificate clients do: a file renamed over each, the chain first.
     let pair = edge.authority.issue().unwrap();
-    for (name, text) in [("chain.pem", &pair.chain), ("key.pem", &pair.key)] {
-        let new = edge.volume().join(format!("{name}.new"));
-        write(&new, text);
-        fs::rename(new, edge.volume().join(name)).unwrap();
+    for (file, text) in [(edge.volume.chain(), &pair.chain), (edge.volume.key(), &pair.key)] {
+        let new = file.with_extension("new");
+        write(&new, text).unwrap();
+        fs::rename(new, file).unwrap();
     }
     edge.shows(&pair).await;
     // In place, and told by a signal.
@@ -126,8 +87,8 @@ pub(crate) async fn certificates_change_under_load_however_they_are_replaced(_: 
     })
     .await;
     let pair = edge.authority.issue().unwrap();
-    write(&edge.volume().join("chain.pem"), &pair.chain);
-    write(&edge.volume().join("key.pem"), &pair.key);
+    write(&edge.volume.chain(), &pair.chain).unwrap();
+    write(&edge.volume.key(), &pair.key).unwrap();
     edge.gateway.process.signal(Signal::HangUp);
     edge.shows(&pair).await;
     load.more(30).await;
@@ -136,13 +97,13 @@ pub(crate) async fn certificates_change_under_load_however_they_are_replaced(_: 
 }
 
 pub(crate) async fn a_broken_pair_keeps_the_old_one_and_says_so(_: &Services) {
-    let edge = Edge::start("").await;
+    let edge = Edge::start().await;
     let (load, before) = (edge.load().await, edge.shown().await);
     let (one, other) = (edge.authority.issue().unwrap(), edge.authority.issue().unwrap());
     let cut = Pair { chain: one.chain[..200].to_owned(), ..one.clone() };
     let mixed = Pair { key: other.key.clone(), ..one.clone() };
     for (name, pair, sentence) in [("cut", cut, "PEM form"), ("mixed", mixed, "does not belong to")] {
-        mount(&edge.volume(), name, &pair);
+        edge.volume.mount(name, &pair).unwrap();
         eventually("the refusal", PATIENCE, async || {
             let is_told = edge.gateway.process.errors().contains(sentence);
             let is_counted = edge.metrics().await.lines().any(|line| line == "gateway_reload_last_successful 0");
@@ -151,7 +112,7 @@ pub(crate) async fn a_broken_pair_keeps_the_old_one_and_says_so(_: &Services) {
         .await;
         assert_eq!(edge.shown().await, before, "{name}");
     }
-    mount(&edge.volume(), "good", &one);
+    edge.volume.mount("good", &one).unwrap();
     edge.shows(&one).await;
     assert!(edge.metrics().await.lines().any(|line| line == "gateway_reload_last_successful 1"));
     let key: String = other.key.lines().skip(1).take(1).collect();
@@ -189,11 +150,11 @@ pub(crate) async fn gateways_that_share_ticket_keys_resume_each_others_sessions(
     add_key(&file, "0s");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let extra = format!("[tls]\nticket_keys = \"{}\"\n", file.display());
-    let certificates = |volume: &Path| certificates(volume).replace("[tls]\n", &extra);
-    let first = Edge::start("").await;
-    first.gateway.reconfigure(&certificates(&first.volume())).unwrap();
+    let certificates = |volume: &Volume| volume.toml().replace("[tls]\n", &extra);
+    let first = Edge::start().await;
+    first.gateway.reconfigure(&certificates(&first.volume)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let second = Gateway::start(folder.path(), &[first.origin.port], &certificates(&first.volume())).await.unwrap();
+    let second = Gateway::start(folder.path(), &[first.origin.port], &certificates(&first.volume)).await.unwrap();
     eventually("the first one to take the file", PATIENCE, async || {
         let text = first.metrics().await;
         let line =
@@ -235,7 +196,7 @@ pub(crate) async fn gateways_that_share_ticket_keys_resume_each_others_sessions(
     };
     let key = keys(&file).remove(0);
     let begin = time("-1 hour");
-    write(&file, &format!("{begin} {} {key}\n", time("+6 seconds")));
+    write(&file, &format!("{begin} {} {key}\n", time("+6 seconds"))).unwrap();
     let client = Arc::new(tls_config(&first.authority.file, &[]).unwrap());
     eventually("a session under the key that ends soon", PATIENCE, async || {
         (kind(&client, &first.gateway).await == HandshakeKind::Resumed).then_some(())
@@ -246,7 +207,7 @@ pub(crate) async fn gateways_that_share_ticket_keys_resume_each_others_sessions(
     })
     .await;
     // A file that is broken keeps the one in force.
-    write(&file, "not a key\n");
+    write(&file, "not a key\n").unwrap();
     eventually("the refusal", PATIENCE, async || {
         first.gateway.process.errors().contains("is no ticket key").then_some(())
     })
