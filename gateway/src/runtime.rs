@@ -135,7 +135,7 @@ impl Shared {
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 
-    /// Exports when each certificate in force ends, and no longer those that are gone.
+    /// Exports when each certificate in force and the last ticket key ends, and no longer those that are gone.
     fn note_certificates(&self, before: Option<&Runtime>) {
         let runtime = self.runtime();
         let ends = runtime.tls.ends();
@@ -144,6 +144,7 @@ impl Shared {
                 self.metrics.forget_certificate(name);
             }
         }
+        self.metrics.ticket_key_end.set(runtime.tls.ticket_key_end().map_or(0, timestamp));
         for (name, end) in ends {
             self.metrics.certificate_end.with_label_values(&[name]).set(timestamp(end));
         }

@@ -9,6 +9,7 @@
 )]
 
 pub mod api;
+pub mod certificates;
 pub mod client;
 pub mod generated;
 pub mod h2_frames;

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, str::FromStr};
 
+use ipnet::IpNet;
 use todo_shared::{config::Section, environment::Environment};
 
 use crate::{config::client_address::Network, edge::proxy_protocol::ProxyRule};
@@ -75,6 +76,8 @@ pub(super) fn read(section: &Section<'_>, environment: Environment, trusts_proxi
         section.complain("http_action", "production serves nothing without TLS", Some(help));
     }
     let redirect_port = section.optional::<u16>("redirect_port");
+    let required = section.parsed::<Required>("proxy_protocol");
+    let sources = section.parsed_list::<Network>("proxy_sources");
     if redirect_port == Some(Some(0)) {
         section.complain("redirect_port", "0 is not a port that a client can connect to", None);
     }
@@ -82,15 +85,14 @@ pub(super) fn read(section: &Section<'_>, environment: Environment, trusts_proxi
     if http == Some(https) && https.port() != 0 {
         section.complain("http", "the same address as `https`", Some("give it another port, or leave it empty"));
     }
-    let proxy = proxy_rule(section);
-    Some(Listen { https, http, http_action: http_action?, redirect_port: redirect_port?, proxy: proxy? })
+    let Required(required) = required?;
+    let sources: Vec<_> = sources?.into_iter().map(|Network(network)| network).collect();
+    check_sources(section, required, &sources);
+    let proxy = required.then_some(ProxyRule { sources });
+    Some(Listen { https, http, http_action: http_action?, redirect_port: redirect_port?, proxy })
 }
 
-fn proxy_rule(section: &Section<'_>) -> Option<Option<ProxyRule>> {
-    let required = section.parsed::<Required>("proxy_protocol");
-    let sources = section.parsed_list::<Network>("proxy_sources");
-    let (Required(required), sources) = (required?, sources?);
-    let sources: Vec<_> = sources.into_iter().map(|Network(network)| network).collect();
+fn check_sources(section: &Section<'_>, required: bool, sources: &[IpNet]) {
     let help = "name the addresses or networks of your load balancers, such as 10.0.3.0/24";
     if sources.iter().any(|network| network.prefix_len() == 0) {
         section.complain("proxy_sources", "whoever trusts everyone lets clients invent their address", Some(help));
@@ -102,5 +104,4 @@ fn proxy_rule(section: &Section<'_>) -> Option<Option<ProxyRule>> {
             Some(help),
         );
     }
-    Some(required.then_some(ProxyRule { sources }))
 }

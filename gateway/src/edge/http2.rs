@@ -14,7 +14,10 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use crate::edge::{Closed, Presence, stream::EdgeStream};
 
@@ -48,22 +51,30 @@ pub(super) async fn serve<SV>(
     // The sender lives as long as the connection: dropping it would tell the connection to end.
     let (own, watch) = watch::channel(*gateway.borrow());
     let mut serving = pin!(proxy.process_new(Box::new(stream), &watch));
-    let mut deadline = pin!(tokio::time::sleep(presence.surroundings.settings().head_timeout));
+    let (head_timeout, idle_grace) = {
+        let settings = presence.surroundings.settings();
+        (settings.head_timeout, settings.idle_grace)
+    };
+    let mut deadline = pin!(sleep(head_timeout));
     let (mut follows, mut may_be_silent) = (true, true);
     presence.reason = loop {
         tokio::select! {
             _ = &mut serving => break None,
             () = &mut deadline, if may_be_silent => {
                 if !has_begun() {
-                    break Some(Closed::HeadTimeout);
+                    break (!*gateway.borrow()).then_some(Closed::HeadTimeout);
                 }
                 may_be_silent = false;
             }
             changed = gateway.changed(), if follows => {
                 follows = changed.is_ok() && !*gateway.borrow();
                 if *gateway.borrow() {
-                    // Also before the connection has begun: its first requests are served, after GOAWAY.
+                    // Also before the connection has begun: if it does so soon, its first requests are served, after GOAWAY.
                     own.send_replace(true);
+                    let soon = Instant::now() + idle_grace;
+                    if soon < deadline.deadline() {
+                        deadline.as_mut().reset(soon);
+                    }
                 }
             }
         }

@@ -40,7 +40,9 @@ pub(super) fn rows() -> Vec<Row> {
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
         ["listen.proxy_protocol", "listen.proxy_sources"] => proxy_protocol,
         ["listen.http_action"] => http_action,
-        ["tls.min_version"] => min_version,
+        ["tls.min_version", "tls.profile"] => min_version,
+        ["tls.cipher_suites", "tls.groups"] => suites_and_groups,
+        ["tls.ticket_keys"] => ticket_keys,
         ["tls.local_authority", "tls.directory"] => local_authority,
         ["tls.certificates.chain", "tls.certificates.key"] => certificates,
         ["connections.handshake_timeout"] => handshake_timeout,
@@ -212,7 +214,9 @@ async fn proxy_protocol(_: &Services) {
         let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
         assert!(code == Some(1) && said.contains(expected), "{said}");
     }
-    let binary = |block: &[u8]| [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0".as_slice(), &[block.len() as u8], block].concat();
+    let binary = |block: &[u8]| {
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0".as_slice(), &[u8::try_from(block.len()).unwrap()], block].concat()
+    };
     let v4 = [192, 0, 2, 77, 127, 0, 0, 1, 1, 2, 3, 4];
     let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
     let line = b"PROXY TCP6 2001:db8::77 ::1 4711 443\r\n".to_vec();
@@ -287,20 +291,68 @@ async fn http_action(_: &Services) {
     eventually("the redirect", PATIENCE, async || (ask().await.status == 308).then_some(())).await;
 }
 
-async fn min_version(_: &Services) {
-    let edge = edge("[tls]\nmin_version = \"1.3\"\n").await;
-    edge.client.get("/v1/x").await.expect(200);
+/// A client of nothing but this version.
+fn only(version: &'static rustls::SupportedProtocolVersion, ca: &Path) -> Arc<rustls::ClientConfig> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in
-        <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::pem_file_iter(edge.gateway.ca())
-            .unwrap()
-    {
-        roots.add(certificate.unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_protocol_versions(&[version]);
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn min_version(_: &Services) {
+    for extra in ["min_version = \"1.3\"", "profile = \"modern\""] {
+        let edge = edge(&format!("[tls]\n{extra}\n")).await;
+        edge.client.get("/v1/x").await.expect(200);
+        let old = only(&rustls::version::TLS12, &edge.gateway.ca());
+        connect_tls(old, edge.gateway.https_port, "localhost").await.expect_err("TLS 1.2 is off");
     }
-    let old = rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    connect_tls(Arc::new(old), edge.gateway.https_port, "localhost").await.expect_err("TLS 1.2 is off");
+    let usual = edge("").await;
+    let old = only(&rustls::version::TLS12, &usual.gateway.ca());
+    connect_tls(old, usual.gateway.https_port, "localhost").await.unwrap();
+}
+
+async fn suites_and_groups(_: &Services) {
+    let chosen =
+        "cipher_suites = [\"TLS_CHACHA20_POLY1305_SHA256\", \"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\"]\n";
+    let edge = edge(&format!("[tls]\n{chosen}groups = [\"secp384r1\"]\n")).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = only(version, &edge.gateway.ca());
+        let stream = connect_tls(client, edge.gateway.https_port, "localhost").await.unwrap();
+        let session = stream.get_ref().1;
+        let suite = session.negotiated_cipher_suite().unwrap().suite();
+        assert!(suite.as_str().unwrap().contains("CHACHA20"), "{suite:?}");
+        assert_eq!(session.negotiated_key_exchange_group().unwrap().name(), rustls::NamedGroup::secp384r1);
+    }
+    for (text, expected) in [
+        ("cipher_suites = [\"TLS_RSA_WITH_AES_128_CBC_SHA\"]", "is none of"),
+        ("cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"]", "no suite of TLS 1.3"),
+        ("cipher_suites = [\"TLS_AES_128_GCM_SHA256\"]", "no suite of TLS 1.2"),
+        ("groups = [\"X25519MLKEM768\"]", "no group of TLS 1.2"),
+        ("groups = [\"x448\"]", "is none of"),
+        ("profile = \"old\"", "expected \"intermediate\""),
+    ] {
+        let (code, said) = super::check("todo-gateway", Some(&format!("[tls]\n{text}\n")), "development", &[]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
+    }
+    let modern = "[tls]\nprofile = \"modern\"\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]\ngroups = [\"x25519\"]\n";
+    let (code, said) = super::check("todo-gateway", Some(modern), "development", &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// How sessions are resumed with them is in `renewal`.
+async fn ticket_keys(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ticket.keys");
+    let text = format!("[tls]\nticket_keys = \"{}\"\n", file.display());
+    let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+    assert!(code == Some(1) && said.contains("cannot be read"), "{said}");
+    let ended = "2026-01-01T00:00:00Z 2026-01-02T00:00:00Z MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
+    fs::write(&file, ended).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+    assert!(code == Some(0) && said.contains("no ticket key") && said.contains("open to other users"), "{said}");
+    assert!(!said.contains("MDEy"), "{said}");
 }
 
 async fn local_authority(_: &Services) {
