@@ -4,10 +4,7 @@
 //! ever sees half of two configurations. State that must survive the swap is [`Shared`].
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -26,6 +23,7 @@ use crate::{
     },
     overload::Overload,
     request::route::{Route, RouteRule, RouteTable},
+    stop::Stopping,
     upstream::{Registry, Upstream},
 };
 
@@ -56,8 +54,10 @@ impl Runtime {
         let bounds = &config.connections;
         let edge = Arc::new(Settings {
             tls: tls.config(),
+            proxy: config.listen.proxy.clone(),
             handshake_timeout: bounds.handshake_timeout,
             idle_timeout: bounds.idle_timeout,
+            idle_grace: config.server.idle_grace,
             head_timeout: bounds.head_timeout,
             body_timeout: bounds.body_timeout,
             write_timeout: bounds.write_timeout,
@@ -80,7 +80,8 @@ pub struct Shared {
     /// Tells background tasks that the runtime was swapped.
     swapped: watch::Sender<()>,
     registry: Registry,
-    draining: AtomicBool,
+    /// How far a stop has come.
+    pub stopping: Stopping,
     /// What the process was started with: keys that need a restart keep these values.
     pub started: Config,
     /// What lets clients resume their TLS sessions.
@@ -104,7 +105,7 @@ impl Shared {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
             registry,
-            draining: AtomicBool::new(false),
+            stopping: Stopping::default(),
             started,
             sessions,
             metrics,
@@ -139,23 +140,13 @@ impl Shared {
         LISTENERS.iter().map(|listener| self.metrics.connections_open.with_label_values(&[*listener]).get()).sum()
     }
 
-    /// From now on the gateway is not ready, and each HTTP/1 answer is the last of its connection.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the gateway is stopping.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
     /// Exports that the configuration was loaded just now.
     pub fn note_success(&self) {
         self.metrics.reload_successful.set(1);
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 
-    /// Exports when each certificate in force ends, and no longer those that are gone.
+    /// Exports when each certificate in force and the last ticket key ends, and no longer those that are gone.
     fn note_certificates(&self, before: Option<&Runtime>) {
         let runtime = self.runtime();
         let ends = runtime.tls.ends();
@@ -164,6 +155,7 @@ impl Shared {
                 self.metrics.forget_certificate(name);
             }
         }
+        self.metrics.ticket_key_end.set(runtime.tls.ticket_key_end().map_or(0, timestamp));
         for (name, end) in ends {
             self.metrics.certificate_end.with_label_values(&[name]).set(timestamp(end));
         }

@@ -27,7 +27,7 @@ use todo_shared::{
 pub use self::{
     access_log::AccessLogSettings,
     connections::Connections,
-    listen::Listen,
+    listen::{HttpAction, Listen},
     log::Log,
     reload::Reload,
     server::Server,
@@ -102,12 +102,13 @@ pub fn load_with(arguments: &ConfigArgs, variables: &dyn Variables) -> Result<Co
 
 fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let server = root.section("server", server::read);
-    let listen = root.section("listen", listen::read);
     let tls = root.section("tls", |section| tls::read(section, environment));
     let connections = root.section("connections", connections::read);
     let overload = root.section("overload", overload::read);
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
+    let trusts_proxies = client_address.as_ref().is_none_or(ClientAddressRule::trusts_any);
+    let listen = root.section("listen", |section| listen::read(section, environment, trusts_proxies));
     let headers = root.section("headers", headers::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
@@ -140,6 +141,7 @@ impl Config {
     pub fn keep_started(&mut self, started: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         keep(&mut keys, "server.threads", &mut self.server.threads, &started.server.threads);
+        keep(&mut keys, "server.upgrade_socket", &mut self.server.upgrade_socket, &started.server.upgrade_socket);
         keep(&mut keys, "listen.https", &mut self.listen.https, &started.listen.https);
         keep(&mut keys, "listen.http", &mut self.listen.http, &started.listen.http);
         keep(&mut keys, "log.format", &mut self.log.format, &started.log.format);

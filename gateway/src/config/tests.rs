@@ -35,11 +35,18 @@ fn production_refuses_what_is_not_safe_on_the_internet() {
         ("hosts.trusted = [\"*\"]", "hosts.trusted"),
         ("tls.local_authority = true", "tls.local_authority"),
         ("log.level = \"debug\"", "log.level"),
+        ("listen.http_action = \"proxy\"", "listen.http_action"),
     ] {
         assert!(load_text(Environment::Development, text, &[]).is_ok(), "{text}");
         let report = load_text(Environment::Production, text, &[]).expect_err("refused");
         assert!(report.contains(key), "{report}");
     }
+}
+
+#[test]
+fn production_serves_plain_http_behind_its_own_balancer_only() {
+    let proxies = "client_address.trusted_proxies = [\"10.0.0.0/8\"]\nlisten.http_action = \"proxy\"\n";
+    load_text(Environment::Production, &format!("{proxies}{SERVED}"), &[]).expect("a balancer that is trusted");
 }
 
 #[test]
@@ -65,6 +72,7 @@ fn each_section_refuses_values_without_meaning() {
         ("server.threads = 0", "at least one thread"),
         ("server.drain_timeout = 5", "expected a duration"),
         ("listen.redirect_port = 0", "not a port"),
+        ("listen.http_action = \"serve\"", "expected `redirect` or `proxy`"),
         ("listen = {https = \"127.0.0.1:1\", http = \"127.0.0.1:1\"}", "the same address"),
         ("tls.local_authority = false", "no certificate to serve"),
         ("tls.certificates = [{chain = \"c\"}]", "`tls.certificates.key`: is missing"),
@@ -167,7 +175,7 @@ fn keys_read_at_start_up_are_named_and_not_applied() {
         "listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nadmin.token = \"0123456789abcdef0123456789abcdef\"\nserver.drain_timeout = \"1s\"",
     );
     assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen", "admin.token"]);
-    assert_eq!((changed.listen, changed.admin.listen), (started.listen, started.admin.listen));
+    assert_eq!((&changed.listen, changed.admin.listen), (&started.listen, started.admin.listen));
     assert!(changed.admin.token.is_none());
     assert_eq!(changed.listen.redirect_port(), 8443);
     assert_ne!(changed.server, started.server, "what can be applied is");

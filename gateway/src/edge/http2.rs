@@ -72,7 +72,7 @@ pub(super) async fn serve<SV>(
         socket_digest: stream.get_socket_digest(),
     });
     let mut gateway = shutdown.clone();
-    // The preface is a connection's head, and has its deadline.
+    // The preface is a connection's head, and has its deadline. One that comes soon after a stop is answered, with GOAWAY.
     let beginning = timeout(settings.head_timeout, handshake(Box::new(stream), Some(options(&settings))));
     let mut connection = tokio::select! {
         biased;
@@ -84,7 +84,7 @@ pub(super) async fn serve<SV>(
                 return;
             }
         },
-        () = stopped(&mut gateway) => return,
+        () = stopped(&mut gateway, settings.idle_grace) => return,
     };
 
     let mut sessions = JoinSet::new();
@@ -129,7 +129,7 @@ pub(super) async fn serve<SV>(
                     Abuse::Streams => Closed::StreamsExceeded,
                 });
             }
-            () = stopped(&mut gateway), if leaving.is_none() => {
+            () = stopped(&mut gateway, Duration::ZERO), if leaving.is_none() => {
                 connection.graceful_shutdown();
                 // The drain of the whole gateway ends it.
                 leaving = Some(None);

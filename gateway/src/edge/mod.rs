@@ -16,6 +16,7 @@ mod http1;
 mod http2;
 mod pace;
 mod paced;
+pub mod proxy_protocol;
 mod rate;
 mod stream;
 pub mod tls;
@@ -38,6 +39,7 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
+
 use rustls::ServerConfig;
 pub use stream::{ConnectionInfo, Endpoint, Protocol, TlsInfo, connection_info};
 use tokio::time::timeout;
@@ -47,6 +49,7 @@ use crate::edge::{
     caps::{Connections, Slot},
     gate::Gate,
     paced::Paced,
+    proxy_protocol::{Awaited, ProxyRule},
     stream::EdgeStream,
 };
 
@@ -55,10 +58,14 @@ use crate::edge::{
 pub struct Settings {
     /// The TLS of the HTTPS endpoint.
     pub tls: Arc<ServerConfig>,
+    /// Who has to announce clients, where somebody has.
+    pub proxy: Option<ProxyRule>,
     /// The longest handshake.
     pub handshake_timeout: Duration,
     /// The longest wait for a request to begin.
     pub idle_timeout: Duration,
+    /// How long a stop leaves a connection open that waits for a request.
+    pub idle_grace: Duration,
     /// The longest time from the first octet of a head to its last.
     pub head_timeout: Duration,
     /// How long a client may keep us waiting for a body; what is paid off by `min_rate` does not count.
@@ -92,6 +99,8 @@ pub enum Closed {
     HeadTimeout,
     /// No request began in time.
     IdleTimeout,
+    /// It had to begin with a PROXY protocol header and did not, or came from somebody else than those who send one.
+    ProxyHeaderInvalid,
     /// A body did not come in time, after the answer had begun.
     BodyTimeout,
     /// The connection has lasted as long as one may.
@@ -110,11 +119,12 @@ pub enum Closed {
 
 impl Closed {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::IdleTimeout,
+        Self::ProxyHeaderInvalid,
         Self::BodyTimeout,
         Self::AgeLimit,
         Self::ConnectionsExceeded,
@@ -131,6 +141,7 @@ impl Closed {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HeadTimeout => "head_timeout",
             Self::IdleTimeout => "idle_timeout",
+            Self::ProxyHeaderInvalid => "proxy_header_invalid",
             Self::BodyTimeout => "body_timeout",
             Self::AgeLimit => "age_limit",
             Self::ConnectionsExceeded => "connections_exceeded",
@@ -187,6 +198,7 @@ pub struct Edge<SV> {
     proxy: Arc<HttpProxy<SV>>,
     surroundings: Arc<dyn Surroundings>,
     connections: Arc<Connections>,
+    awaited: Awaited,
 }
 
 impl<SV> Edge<SV>
@@ -200,14 +212,26 @@ where
         // Without it Pingora answers CONNECT by itself; with it the request filter refuses it as we refuse everything.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default() }
+        Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default(), awaited: Awaited::default() }
     }
 
-    async fn serve(&self, tcp: TcpStream, shutdown: &ShutdownWatch) {
-        let Some(ends) = ends(&tcp) else { return };
-        let (peer, local) = ends;
+    async fn serve(&self, mut tcp: TcpStream, shutdown: &ShutdownWatch) {
+        let Some((mut peer, local)) = ends(&tcp) else { return };
         let endpoint = self.surroundings.endpoint(local);
         let settings = self.surroundings.settings();
+        if let Some(rule) = &settings.proxy {
+            let bounds = (settings.head_timeout, settings.caps.total);
+            peer = match self.awaited.read(&mut tcp, peer, rule, bounds).await {
+                Ok(announced) => announced,
+                Err(reason) => {
+                    if let Some(reason) = reason {
+                        self.surroundings.turned_away(peer, endpoint, reason, None);
+                    }
+                    return;
+                }
+            };
+        }
+        let ends = (peer, local);
         let turn_away = |reason, cap| self.surroundings.turned_away(peer, endpoint, reason, cap);
         let slot = match self.admit(peer.ip(), endpoint, &settings.caps) {
             Ok(slot) => slot,

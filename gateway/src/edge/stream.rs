@@ -43,7 +43,7 @@ use crate::edge::{
 pub enum Endpoint {
     /// TLS; requests are served.
     Https,
-    /// Plain; requests are redirected.
+    /// Plain; requests are redirected, or served for a load balancer that ends TLS.
     Http,
 }
 

@@ -51,6 +51,8 @@ pub struct Metrics {
     pub handshakes: IntCounterVec,
     /// When the certificate that serves a name ends, by `name`, in seconds since the epoch.
     pub certificate_end: IntGaugeVec,
+    /// When the last of the shared ticket keys ends, in seconds since the epoch; 0 without such.
+    pub ticket_key_end: IntGauge,
     /// Whether checks find an address well, by `upstream` and `address`.
     pub upstream_healthy: IntGaugeVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
@@ -126,6 +128,11 @@ impl Metrics {
                     ),
                     &["name"],
                 )?,
+            )?,
+            ticket_key_end: gauge(
+                &registry,
+                "gateway_tls_ticket_key_not_after_timestamp_seconds",
+                "When the last of the shared ticket keys ends; 0 without such.",
             )?,
             upstream_healthy: add(
                 &registry,

@@ -48,6 +48,8 @@ pub struct Context {
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
     pub tls: Option<(TlsName, bool)>,
+    /// Whether a trusted proxy says that it speaks TLS with the client.
+    tls_ends_before: bool,
     /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
@@ -129,6 +131,7 @@ impl Context {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             version: Version::HTTP_11,
             tls: None,
+            tls_ends_before: false,
             host: String::new(),
             route: None,
             endpoint: None,
@@ -155,6 +158,7 @@ impl Context {
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
         if rule.trusts(peer) {
+            self.tls_ends_before = rule.says_tls(&head.headers);
             let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
             if let Some(id) = inbound(request_id::HEADER).and_then(RequestId::accept) {
                 self.request_id = id;
@@ -166,9 +170,9 @@ impl Context {
         }
     }
 
-    /// Whether the client speaks TLS.
+    /// Whether the client speaks TLS, with us or with the load balancer before us.
     pub const fn over_tls(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() || self.tls_ends_before
     }
 
     /// The policy for the answer.

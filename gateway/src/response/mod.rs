@@ -4,7 +4,7 @@
 //! it leaves empty is not touched, so that an answer may bring its own. Values are built when the configuration is
 //! loaded and cloned by reference count per answer.
 //!
-//! `Strict-Transport-Security` is left out of answers on the plain port: RFC 6797 section 7.2 forbids it there.
+//! `Strict-Transport-Security` is left out of answers to clients that do not speak TLS: RFC 6797 section 7.2 forbids it there.
 
 pub mod fields;
 pub mod forward;

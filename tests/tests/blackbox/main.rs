@@ -22,10 +22,13 @@ mod edge;
 mod faults;
 mod operations;
 mod paging;
+mod renewal;
 mod service;
+mod stopping;
 mod strangers;
 mod tls;
 mod todos;
+mod upgrade;
 mod upstream;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
@@ -209,8 +212,18 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
+        faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        renewal::certificates_change_under_load_however_they_are_replaced,
+        renewal::a_broken_pair_keeps_the_old_one_and_says_so,
+        renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
+        stopping::http2_clients_are_told_and_their_streams_finish,
+        stopping::who_has_just_connected_is_served,
+        stopping::a_second_signal_stops_at_once,
+        upgrade::a_new_process_takes_over_and_no_request_fails,
+        upgrade::a_successor_that_fails_changes_nothing,
+        upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,
         upstream::the_api_is_told_the_truth_and_nothing_forged,
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,

@@ -36,9 +36,15 @@ pub(super) fn rows() -> Vec<Row> {
     rows! { "gateway";
         ["server.threads"] => threads,
         ["server.stop_delay"] => stop_delay,
+        ["server.idle_grace"] => idle_grace,
         ["server.drain_timeout"] => drain_timeout,
+        ["server.upgrade_socket"] => upgrade_socket,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
-        ["tls.min_version"] => min_version,
+        ["listen.proxy_protocol", "listen.proxy_sources"] => proxy_protocol,
+        ["listen.http_action"] => http_action,
+        ["tls.min_version", "tls.profile"] => min_version,
+        ["tls.cipher_suites", "tls.groups"] => suites_and_groups,
+        ["tls.ticket_keys"] => ticket_keys,
         ["tls.local_authority", "tls.directory"] => local_authority,
         ["tls.certificates.chain", "tls.certificates.key"] => certificates,
         ["connections.handshake_timeout"] => handshake_timeout,
@@ -155,6 +161,31 @@ async fn stop_delay(_: &Services) {
     TcpStream::connect(("127.0.0.1", short.gateway.https_port)).expect_err("nobody listens");
 }
 
+async fn idle_grace(_: &Services) {
+    let mut patient = edge("[server]\nidle_grace = \"10min\"\n").await;
+    let config = Arc::new(tls_config(&patient.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut idle = connect_tls(config, patient.gateway.https_port, "localhost").await.unwrap();
+    let request = b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut idle, false).await.unwrap().field("connection"), Some("keep-alive"));
+    patient.gateway.process.signal(Signal::Terminate);
+    eventually("nobody to listen", PATIENCE, async || {
+        TcpStream::connect(("127.0.0.1", patient.gateway.https_port)).is_err().then_some(())
+    })
+    .await;
+    idle.write_all(request).await.unwrap();
+    let answer = read_answer(&mut idle, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(patient.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+}
+
+async fn upgrade_socket(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("upgrade.sock");
+    let _edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 async fn drain_timeout(_: &Services) {
     let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
     let mut edge = edge_before(never, "[server]\ndrain_timeout = \"300ms\"\n").await;
@@ -185,20 +216,155 @@ async fn listeners(_: &Services) {
     Client::https(port, &edge.gateway.ca()).unwrap().get("/v1/x").await.expect(200);
 }
 
-async fn min_version(_: &Services) {
-    let edge = edge("[tls]\nmin_version = \"1.3\"\n").await;
-    edge.client.get("/v1/x").await.expect(200);
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in
-        <rustls::pki_types::CertificateDer as rustls::pki_types::pem::PemObject>::pem_file_iter(edge.gateway.ca())
-            .unwrap()
-    {
-        roots.add(certificate.unwrap()).unwrap();
+async fn proxy_protocol(_: &Services) {
+    let required = |sources: &str| format!("[listen]\nproxy_protocol = \"require\"\nproxy_sources = [\"{sources}\"]\n");
+    for (text, expected) in [
+        ("[listen]\nproxy_protocol = \"maybe\"\n".to_owned(), "expected \"off\" or \"require\""),
+        ("[listen]\nproxy_protocol = \"require\"\n".to_owned(), "nobody could connect"),
+        (required("::/0"), "invent their address"),
+    ] {
+        let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
     }
-    let old = rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    connect_tls(Arc::new(old), edge.gateway.https_port, "localhost").await.expect_err("TLS 1.2 is off");
+    let binary = |block: &[u8]| {
+        [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0".as_slice(), &[u8::try_from(block.len()).unwrap()], block].concat()
+    };
+    let v4 = [192, 0, 2, 77, 127, 0, 0, 1, 1, 2, 3, 4];
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    let line = b"PROXY TCP6 2001:db8::77 ::1 4711 443\r\n".to_vec();
+    let edge = edge(&(required("127.0.0.0/8") + "[connections]\nhead_timeout = \"300ms\"\n")).await;
+    for (header, client) in [
+        (line, "2001:db8::77"),
+        (binary(&v4), "192.0.2.77"),
+        (binary(&[&v4[..], &[4, 0, 1, 9]].concat()), "192.0.2.77"),
+        (local, "127.0.0.1"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.https_port)).await.unwrap();
+        stream.write_all(&header).await.unwrap();
+        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+        let mut stream = todo_tests::raw::shake_hands(config, stream, "localhost").await.unwrap();
+        let path = format!("/v1/{}", header.len());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = exchange(&mut stream, request.as_bytes()).await.unwrap();
+        assert_eq!(read_answer(&mut answer.as_slice(), false).await.unwrap().status, 200);
+        let line = eventually("the log line", PATIENCE, async || {
+            edge.gateway.access_log().into_iter().find(|line| line["path"] == path)
+        });
+        assert_eq!(line.await["client"], client);
+    }
+    // The plain listener asks for it, too.
+    let mut plain = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
+    let request =
+        b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(exchange(&mut plain, request).await.unwrap().starts_with(b"HTTP/1.1 308"));
+
+    let closed = async |edge: &Edge, reason: &str| {
+        eventually(reason, PATIENCE, async || {
+            let metrics = edge.gateway.admin().unwrap().get("/metrics").await.text;
+            let is_counted = metrics.contains(&format!("gateway_connections_closed_total{{reason=\"{reason}\"}} 1"));
+            let is_logged = edge.gateway.access_log().iter().any(|line| line["reason"] == reason);
+            (is_counted && is_logged).then_some(())
+        })
+        .await;
+    };
+    // Without a header, TLS has nothing to begin with.
+    connect_tls(Arc::new(tls_config(&edge.gateway.ca(), &[]).unwrap()), edge.gateway.https_port, "localhost")
+        .await
+        .expect_err("no header");
+    closed(&edge, "proxy_header_invalid").await;
+    assert!(closes_after(edge.gateway.https_port).await < Duration::from_secs(8), "the default is 10 s");
+    closed(&edge, "head_timeout").await;
+    // Who is not one of the balancers is not believed, whatever it sends.
+    let strict = self::edge(&required("192.0.2.0/24")).await;
+    let mut stranger = tokio::net::TcpStream::connect(("127.0.0.1", strict.gateway.http_port)).await.unwrap();
+    let octets = exchange(&mut stranger, request).await.unwrap_or_default();
+    assert!(octets.is_empty(), "{octets:?}");
+    closed(&strict, "proxy_header_invalid").await;
+}
+
+async fn http_action(_: &Services) {
+    let edge = edge("[listen]\nhttp_action = \"proxy\"\n").await;
+    let plain = Client::http(edge.gateway.http_port).unwrap();
+    let ask = async || {
+        let fields = [("host", "localhost"), ("x-forwarded-proto", "https")];
+        plain.send("GET", "/v1/x", &fields, None).await.unwrap()
+    };
+    let served = ask().await.expect(200);
+    assert_eq!((served.text.as_str(), edge.origin.last().field("x-forwarded-proto")), ("hello", Some("http")));
+    assert!(!served.headers.contains_key("strict-transport-security"), "RFC 6797 7.2");
+    // A balancer that is trusted says how it is spoken to.
+    edge.gateway.reconfigure("[client_address]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").unwrap();
+    eventually("the balancer to be believed", PATIENCE, async || {
+        let secure = ask().await.expect(200).headers.contains_key("strict-transport-security");
+        (secure && edge.origin.last().field("x-forwarded-proto") == Some("https")).then_some(())
+    })
+    .await;
+    edge.gateway.reconfigure("[listen]\nhttp_action = \"redirect\"\n").unwrap();
+    eventually("the redirect", PATIENCE, async || (ask().await.status == 308).then_some(())).await;
+}
+
+/// A client of nothing but this version.
+fn only(version: &'static rustls::SupportedProtocolVersion, ca: &Path) -> Arc<rustls::ClientConfig> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let builder = rustls::ClientConfig::builder_with_protocol_versions(&[version]);
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+async fn min_version(_: &Services) {
+    for extra in ["min_version = \"1.3\"", "profile = \"modern\""] {
+        let edge = edge(&format!("[tls]\n{extra}\n")).await;
+        edge.client.get("/v1/x").await.expect(200);
+        let old = only(&rustls::version::TLS12, &edge.gateway.ca());
+        connect_tls(old, edge.gateway.https_port, "localhost").await.expect_err("TLS 1.2 is off");
+    }
+    let usual = edge("").await;
+    let old = only(&rustls::version::TLS12, &usual.gateway.ca());
+    connect_tls(old, usual.gateway.https_port, "localhost").await.unwrap();
+}
+
+async fn suites_and_groups(_: &Services) {
+    let chosen =
+        "cipher_suites = [\"TLS_CHACHA20_POLY1305_SHA256\", \"TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\"]\n";
+    let edge = edge(&format!("[tls]\n{chosen}groups = [\"secp384r1\"]\n")).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let client = only(version, &edge.gateway.ca());
+        let stream = connect_tls(client, edge.gateway.https_port, "localhost").await.unwrap();
+        let session = stream.get_ref().1;
+        let suite = session.negotiated_cipher_suite().unwrap().suite();
+        assert!(suite.as_str().unwrap().contains("CHACHA20"), "{suite:?}");
+        assert_eq!(session.negotiated_key_exchange_group().unwrap().name(), rustls::NamedGroup::secp384r1);
+    }
+    for (text, expected) in [
+        ("cipher_suites = [\"TLS_RSA_WITH_AES_128_CBC_SHA\"]", "is none of"),
+        ("cipher_suites = [\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"]", "no suite of TLS 1.3"),
+        ("cipher_suites = [\"TLS_AES_128_GCM_SHA256\"]", "no suite of TLS 1.2"),
+        ("groups = [\"X25519MLKEM768\"]", "no group of TLS 1.2"),
+        ("groups = [\"x448\"]", "is none of"),
+        ("profile = \"old\"", "expected \"intermediate\""),
+    ] {
+        let (code, said) = super::check("todo-gateway", Some(&format!("[tls]\n{text}\n")), "development", &[]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
+    }
+    let modern = "[tls]\nprofile = \"modern\"\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]\ngroups = [\"x25519\"]\n";
+    let (code, said) = super::check("todo-gateway", Some(modern), "development", &[]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+/// How sessions are resumed with them is in `renewal`.
+async fn ticket_keys(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ticket.keys");
+    let text = format!("[tls]\nticket_keys = \"{}\"\n", file.display());
+    let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+    assert!(code == Some(1) && said.contains("cannot be read"), "{said}");
+    let ended = "2026-01-01T00:00:00Z 2026-01-02T00:00:00Z MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
+    fs::write(&file, ended).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+    assert!(code == Some(0) && said.contains("no ticket key") && said.contains("open to other users"), "{said}");
+    assert!(!said.contains("MDEy"), "{said}");
 }
 
 async fn local_authority(_: &Services) {
