@@ -11,6 +11,8 @@ use prometheus::{
 };
 use todo_shared::{process, version};
 
+use crate::edge::Cap;
+
 /// The label of requests that met no route.
 pub const NO_ROUTE: &str = "none";
 
@@ -164,6 +166,10 @@ impl Metrics {
             )?,
             registry,
         };
+        for cap in Cap::ALL {
+            // Nought until the first one is met, not nothing: the first would otherwise be no rise.
+            metrics.connections_refused.with_label_values(&[cap.as_str()]);
+        }
         version::register(&metrics.registry, "gateway_build_info")?;
         process::register(&metrics.registry)?;
         Ok(metrics)
