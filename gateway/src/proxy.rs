@@ -38,9 +38,6 @@ use crate::{
     upstream::within,
 };
 
-/// How long a client may take nothing of an answer of the gateway's own. What the API answers has the route's time.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
-
 /// The steps, and what they share.
 #[derive(Debug)]
 pub struct Proxy {
@@ -71,7 +68,10 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
-        session.set_write_timeout(Some(LONGEST_WRITE));
+        if context.version == Version::HTTP_2 {
+            // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
+            session.set_write_timeout(Some(context.runtime.edge.write_timeout));
+        }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
             session.set_ignore_info_resp(true);
@@ -89,6 +89,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        if self.shared.overload.is_over() {
+            session.set_keepalive(None);
+            reply::send(session, context, &Reply::refuse(Code::Overloaded)).await?;
+            return Ok(true);
+        }
         match request::admit(session, context) {
             Ok(()) => Ok(false),
             Err(Reply::Drop) => {
@@ -113,11 +118,10 @@ impl ProxyHttp for Proxy {
         context.receive(received, end_of_stream).map_err(|code| stop(context, code, ErrorSource::Downstream))
     }
 
-    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
-        session.set_write_timeout(Some(route.rule.timeout));
         let left = context.begin_attempt(&route);
         let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
         let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
@@ -187,20 +191,18 @@ impl ProxyHttp for Proxy {
         let unanswered = !reply::has_begun(session);
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
-        let status = match (code, error.etype()) {
-            (Some(code), _) => {
+        let status = match code {
+            Some(code) if unanswered => {
                 context.reason = Some(code.as_str());
-                if unanswered && reply::send(session, context, &Reply::refuse(code)).await.is_err() {
-                    0
-                } else {
-                    code.status().as_u16()
-                }
+                let sent = reply::send(session, context, &Reply::refuse(code)).await;
+                sent.map_or(0, |()| code.status().as_u16())
             }
-            (None, ErrorType::WriteTimedout) => {
-                context.reason = Some(Closed::WriteTimeout.as_str());
-                0
+            code => {
+                let closed = failure::closed_of(error).map(Closed::as_str);
+                // A refusal that could not be sent keeps its own.
+                context.reason = closed.or(code.map(Code::as_str)).or(context.reason);
+                code.map_or(0, |code| code.status().as_u16())
             }
-            (None, _) => 0,
         };
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }

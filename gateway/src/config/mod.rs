@@ -10,6 +10,7 @@ mod headers;
 mod hosts;
 mod listen;
 mod log;
+mod overload;
 mod reload;
 mod routes;
 mod server;
@@ -33,6 +34,7 @@ pub use self::{
     tls::{CertificateFiles, Tls, TlsVersion},
 };
 use crate::{
+    overload::OverloadRule,
     request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
     response::ResponsePolicy,
     upstream::UpstreamRule,
@@ -60,6 +62,8 @@ pub struct Config {
     pub tls: Tls,
     /// `[connections]`
     pub connections: Connections,
+    /// `[overload]`
+    pub overload: OverloadRule,
     /// `[hosts]`
     pub hosts: TrustedHosts,
     /// `[client_address]`
@@ -100,6 +104,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let server = root.section("server", server::read);
     let tls = root.section("tls", |section| tls::read(section, environment));
     let connections = root.section("connections", connections::read);
+    let overload = root.section("overload", overload::read);
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
     let trusts_proxies = client_address.as_ref().is_none_or(ClientAddressRule::trusts_any);
@@ -117,6 +122,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         listen: listen?,
         tls: tls?,
         connections: connections?,
+        overload: overload?,
         hosts: hosts?,
         client_address: client_address?,
         responses: headers?.policy(),
@@ -138,13 +144,6 @@ impl Config {
         keep(&mut keys, "server.upgrade_socket", &mut self.server.upgrade_socket, &started.server.upgrade_socket);
         keep(&mut keys, "listen.https", &mut self.listen.https, &started.listen.https);
         keep(&mut keys, "listen.http", &mut self.listen.http, &started.listen.http);
-        // HTTP/1 could take a new one at once; HTTP/2 has one for good.
-        keep(
-            &mut keys,
-            "connections.idle_timeout",
-            &mut self.connections.idle_timeout,
-            &started.connections.idle_timeout,
-        );
         keep(&mut keys, "log.format", &mut self.log.format, &started.log.format);
         keep(&mut keys, "log.level", &mut self.log.level, &started.log.level);
         keep(&mut keys, "access_log.format", &mut self.access_log.format, &started.access_log.format);

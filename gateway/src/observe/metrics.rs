@@ -41,6 +41,12 @@ pub struct Metrics {
     pub connections: IntCounterVec,
     /// Connections the gateway closed without an answer, by why-code.
     pub connections_closed: IntCounterVec,
+    /// Connections turned away before anything was spent on them, by the `cap` that was met.
+    pub connections_refused: IntCounterVec,
+    /// HTTP/2 streams refused because their connection had too many.
+    pub streams_refused: IntCounter,
+    /// Whether the process is over its bound, by `resource`.
+    pub overloaded: IntGaugeVec,
     /// TLS handshakes completed, by `version` and whether the session was `resumed`.
     pub handshakes: IntCounterVec,
     /// When the certificate that serves a name ends, by `name`, in seconds since the epoch.
@@ -86,6 +92,26 @@ impl Metrics {
                 "gateway_connections_closed_total",
                 "Connections closed without an answer.",
                 &["reason"],
+            )?,
+            connections_refused: counters(
+                &registry,
+                "gateway_connections_refused_total",
+                "Connections turned away at a cap.",
+                &["cap"],
+            )?,
+            streams_refused: add(
+                &registry,
+                IntCounter::new(
+                    "gateway_http2_streams_refused_total",
+                    "HTTP/2 streams beyond the limit of a connection.",
+                )?,
+            )?,
+            overloaded: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("gateway_overloaded", "Whether the process uses more than its bound: 1 or 0."),
+                    &["resource"],
+                )?,
             )?,
             handshakes: counters(
                 &registry,

@@ -16,7 +16,7 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::{Closed, connection_info},
+    edge::{Closed, Pace, Settings, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
@@ -68,9 +68,35 @@ pub struct Context {
     pub failure: Option<Code>,
     /// Octets of the body so far.
     body_received: u64,
+    /// How slow the body may be over HTTP/2, where the connection's own deadline cannot tell one stream from another.
+    body_pace: Option<BodyPace>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     _in_flight: InFlight,
+}
+
+/// The pace of a body whose pieces are seen as they come.
+#[derive(Debug)]
+struct BodyPace {
+    pace: Pace,
+    deadline: Option<Instant>,
+}
+
+impl BodyPace {
+    fn begin(settings: &Settings) -> Self {
+        let mut pace = Pace::new(settings.body_timeout, settings.min_rate);
+        let deadline = pace.wait(Instant::now);
+        Self { pace, deadline }
+    }
+
+    /// Takes note of a piece; whether it came too late.
+    fn is_late(&mut self, octets: usize) -> bool {
+        let now = Instant::now();
+        let is_late = self.deadline.is_some_and(|deadline| now >= deadline);
+        self.pace.progress(octets, || now);
+        self.deadline = self.pace.wait(|| now);
+        is_late
+    }
 }
 
 /// A version of TLS by its usual name.
@@ -115,6 +141,7 @@ impl Context {
             problem: ProblemReader::default(),
             failure: None,
             body_received: 0,
+            body_pace: None,
             body_is_whole: false,
             _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
         }
@@ -158,6 +185,7 @@ impl Context {
     pub fn begin_attempt(&mut self, route: &Route) -> Duration {
         self.body_received = 0;
         self.body_is_whole = false;
+        self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
         route.rule.timeout.saturating_sub(began.elapsed())
     }
@@ -180,7 +208,7 @@ impl Context {
         let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
         if self.body_received > limit {
             Err(Code::BodyTooLarge)
-        } else if !is_last && self.is_overdue() {
+        } else if !is_last && (self.is_overdue() || self.body_pace.as_mut().is_some_and(|pace| pace.is_late(octets))) {
             Err(Code::RequestTimeout)
         } else {
             Ok(())

@@ -14,6 +14,7 @@
 
 mod accounts;
 mod bad_requests;
+mod bounds;
 mod commands;
 mod config;
 mod conflicts;
@@ -199,6 +200,15 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
     once![
         faults::acknowledged_writes_survive_a_killed_database,
         faults::a_lost_database_is_said_and_comes_back,
+        bounds::slow_clients_over_http1_are_cut_and_others_go_on,
+        bounds::slow_clients_over_http2_are_cut_and_others_go_on,
+        bounds::a_connection_grows_old_without_losing_a_request,
+        bounds::floods_of_http2_end_their_connection,
+        bounds::an_hpack_bomb_and_endless_continuations_take_no_memory,
+        bounds::resets_at_leisure_end_their_connection,
+        bounds::streams_beyond_the_limit_are_refused_and_then_cut,
+        bounds::broken_http2_is_told_what_is_wrong,
+        bounds::an_eager_client_is_never_taken_for_a_flood,
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use todo_tests::{
     client::Client,
+    h2_frames::{Frame, Http2, code, kind},
     origin::{Origin, ok},
     ports,
     process::{Signal, tier},
@@ -26,6 +27,7 @@ use todo_tests::{
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
+    bounds,
     config::{PATIENCE, Row, TOKEN, metrics_need_the_token, rows, weak_tokens_are_refused},
     service::Services,
 };
@@ -48,8 +50,18 @@ pub(super) fn rows() -> Vec<Row> {
         ["connections.handshake_timeout"] => handshake_timeout,
         ["connections.idle_timeout"] => idle_timeout,
         ["connections.head_timeout"] => head_timeout,
+        ["connections.body_timeout", "connections.min_rate"] => body_timeout,
+        ["connections.write_timeout"] => write_timeout,
+        ["connections.max_age"] => max_age,
         ["connections.max"] => max_connections,
         ["connections.max_per_address"] => max_per_address,
+        ["connections.max_per_network", "connections.network_prefix_v4"] => max_per_network,
+        ["connections.network_prefix_v6"] => network_prefix_v6,
+        ["connections.max_handshakes", "connections.max_handshakes_per_address"] => max_handshakes,
+        ["connections.max_streams"] => max_streams,
+        ["connections.max_control_frames"] => max_control_frames,
+        ["connections.max_resets"] => max_resets,
+        ["overload.max_memory", "overload.max_descriptors"] => overload,
         ["connections.max_head", "connections.max_fields", "connections.max_target"] => head_bounds,
         ["hosts.trusted", "hosts.on_untrusted"] => hosts,
         ["client_address.trusted_proxies", "client_address.field"] => client_address,
@@ -458,6 +470,160 @@ async fn max_connections(_: &Services) {
 async fn max_per_address(_: &Services) {
     let bounded = edge("[connections]\nmax_per_address = 1\n").await;
     assert!(!two_are_served(&bounded).await);
+}
+
+async fn body_timeout(_: &Services) {
+    // A KiB every now and then: a pause of this length is no time out, and whether it is paid for depends on the rate.
+    let trickle = async |rate: &str| {
+        let edge = edge(&format!("[connections]\nbody_timeout = \"500ms\"\nmin_rate = \"{rate}\"\n")).await;
+        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+        let stream = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let head = "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 65536\r\n\r\n";
+        writer.write_all(head.as_bytes()).await.unwrap();
+        let trickling = async {
+            let mut pauses = tokio::time::interval(Duration::from_millis(30));
+            for _ in 0..64 {
+                pauses.tick().await;
+                if writer.write_all(&[b'a'; 1024]).await.is_err() || writer.flush().await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = read_answer(&mut reader, false) => answer.unwrap(),
+            () = trickling => unreachable!(),
+        }
+    };
+    let slow = trickle("1GiB").await;
+    assert_eq!((slow.status, &slow.json()["code"]), (408, &json!("request_timeout")));
+    assert_eq!(trickle("1KiB").await.status, 200);
+    // One that stops altogether.
+    let edge = edge("[connections]\nbody_timeout = \"200ms\"\n").await;
+    let start = Instant::now();
+    let answer = raw(&edge.gateway, "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf").await;
+    assert_eq!((answer.status, &answer.json()["code"]), (408, &json!("request_timeout")));
+    assert!(start.elapsed() < Duration::from_secs(8), "the default is 10 s");
+}
+
+async fn write_timeout(_: &Services) {
+    let large = ok(&"a".repeat(64 << 20));
+    let origin = Origin::start(move |_| std::future::ready(large.clone())).await.unwrap();
+    let edge = edge_before(origin, "[connections]\nwrite_timeout = \"200ms\"\n").await;
+    let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut stream = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+    stream.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let start = Instant::now();
+    bounds::closed(&edge.gateway, "write_timeout").await;
+    assert!(start.elapsed() < Duration::from_secs(25), "the default is 30 s");
+}
+
+async fn max_age(_: &Services) {
+    let edge = edge("[connections]\nmax_age = \"300ms\"\n").await;
+    assert!(closes_after(edge.gateway.http_port).await < Duration::from_secs(30), "idle connections may last 60 s");
+    let mut http2 = Http2::connect(&edge.gateway.ca(), edge.gateway.https_port).await.unwrap();
+    http2.send(&Frame::get(1, "/v1/x")).await.unwrap();
+    assert_eq!(http2.outcome(1).await.unwrap().status, 200);
+    let goaway = http2.read_until(kind::GOAWAY).await.unwrap();
+    assert_eq!(goaway.and_then(|frame| frame.code()), Some(code::NO_ERROR));
+    drop(http2);
+    bounds::closed(&edge.gateway, "age_limit").await;
+}
+
+async fn max_per_network(_: &Services) {
+    // All of 127.0.0.0/8 is this machine.
+    let ask = async |edge: &Edge, from: [u8; 4]| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], edge.gateway.http_port).into()).await.unwrap();
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        read_answer(&mut stream, false).await.is_ok().then_some(stream)
+    };
+    let narrow = edge("[connections]\nmax_per_network = 1\n").await;
+    let _first = ask(&narrow, [127, 0, 0, 1]).await.expect("free");
+    assert!(ask(&narrow, [127, 0, 0, 2]).await.is_none(), "the same network");
+    assert!(ask(&narrow, [127, 0, 1, 1]).await.is_some(), "another one");
+    let wide = edge("[connections]\nmax_per_network = 1\nnetwork_prefix_v4 = 16\n").await;
+    let _first = ask(&wide, [127, 0, 0, 1]).await.expect("free");
+    assert!(ask(&wide, [127, 0, 1, 1]).await.is_none(), "one network of 16 bits");
+}
+
+/// This machine has one IPv6 address for sure, so from outside only its range is seen; what it does is shown in the
+/// edge's own tests.
+async fn network_prefix_v6(_: &Services) {
+    for (length, code) in [("56", 0), ("7", 1), ("65", 1)] {
+        let mut check = tier("todo-gateway").unwrap();
+        let output = check.arg("check").env("TODO_GATEWAY__CONNECTIONS__NETWORK_PREFIX_V6", length).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{length}");
+    }
+}
+
+async fn max_handshakes(_: &Services) {
+    for (key, cap) in [("max_handshakes", "handshakes"), ("max_handshakes_per_address", "address_handshakes")] {
+        let edge = edge(&format!("[connections]\n{key} = 1\n")).await;
+        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+        let port = edge.gateway.https_port;
+        let all = (0..20).map(|_| tokio::spawn(connect_tls(Arc::clone(&config), port, "localhost")));
+        let mut done = 0;
+        for handshake in all.collect::<Vec<_>>() {
+            done += usize::from(handshake.await.unwrap().is_ok());
+        }
+        assert!((1..20).contains(&done), "{done} of 20");
+        assert!(bounds::metric(&edge.gateway, "gateway_connections_refused_total", cap).await >= 1, "{key}");
+        eventually("the next second", PATIENCE, async || {
+            connect_tls(Arc::clone(&config), port, "localhost").await.ok()
+        })
+        .await;
+    }
+}
+
+async fn max_streams(_: &Services) {
+    let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let edge = edge_before(never, "[connections]\nmax_streams = 3\n").await;
+    let mut http2 = Http2::connect(&edge.gateway.ca(), edge.gateway.https_port).await.unwrap();
+    for stream in [1, 3, 5, 7] {
+        http2.send(&Frame::get(stream, "/v1/x")).await.unwrap();
+    }
+    assert_eq!(http2.outcome(7).await.unwrap().reset, Some(code::REFUSED_STREAM));
+    eventually("three requests", PATIENCE, async || (edge.origin.requests().len() == 3).then_some(())).await;
+}
+
+async fn max_control_frames(_: &Services) {
+    let few = edge("[connections]\nmax_control_frames = 10\n").await;
+    let mut http2 = Http2::connect(&few.gateway.ca(), few.gateway.https_port).await.unwrap();
+    http2.write(&Frame::ping().octets().repeat(20)).await.unwrap();
+    assert_eq!(http2.end().await.unwrap(), Some(code::ENHANCE_YOUR_CALM));
+    bounds::closed(&few.gateway, "h2_abuse").await;
+    let many = edge("").await;
+    let mut http2 = Http2::connect(&many.gateway.ca(), many.gateway.https_port).await.unwrap();
+    http2.write(&Frame::ping().octets().repeat(20)).await.unwrap();
+    http2.send(&Frame::get(1, "/v1/x")).await.unwrap();
+    assert_eq!(http2.outcome(1).await.unwrap().status, 200);
+}
+
+async fn max_resets(_: &Services) {
+    let resets = async |edge: &Edge| {
+        let mut http2 = Http2::connect(&edge.gateway.ca(), edge.gateway.https_port).await.unwrap();
+        for stream in (1..=20).step_by(2) {
+            http2.send(&Frame::get(stream, "/v1/x")).await.unwrap();
+            if http2.send(&Frame::reset(stream, code::CANCEL)).await.is_err() {
+                break;
+            }
+        }
+        let _ = http2.send(&Frame::get(21, "/v1/x")).await;
+        http2.outcome(21).await.unwrap()
+    };
+    let ended = resets(&edge("[connections]\nmax_resets = 5\n").await).await;
+    assert_eq!((ended.status, ended.goaway), (0, Some(code::ENHANCE_YOUR_CALM)));
+    assert_eq!(resets(&edge("").await).await.status, 200);
+}
+
+async fn overload(_: &Services) {
+    for (key, tiny, resource) in [("max_memory", "1MiB", "memory"), ("max_descriptors", "2", "descriptors")] {
+        let edge = edge("").await;
+        bounds::an_overloaded_gateway_refuses_and_comes_back(&edge.gateway, key, tiny, resource).await;
+    }
 }
 
 async fn head_bounds(_: &Services) {
