@@ -4,9 +4,9 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
-//! upstream_request_filter  what the API is told                        request/forward.rs
+//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, and the security fields        response/
+//! response_filter        what goes on, compressed or not, under which policies  response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -22,6 +22,7 @@ use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
@@ -32,8 +33,8 @@ use crate::{
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
-    request::{self, context::Context, forward},
-    response,
+    request::{self, conditions, context::Context, forward},
+    response::{self, compression, compressor},
     runtime::Shared,
     upstream::within,
 };
@@ -67,6 +68,10 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Context {
         Context::new(&self.shared)
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(compressor::Step));
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -136,6 +141,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        conditions::prepare(request)?;
         forward::prepare(request, context)
     }
 
@@ -179,7 +185,8 @@ impl ProxyHttp for Proxy {
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
-        context.responses().apply(answer, context.over_tls())
+        compression::prepare(session, answer, context)?;
+        context.apply_policies(answer)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {

@@ -127,7 +127,7 @@ async fn write(session: &mut Session, context: &Context, reply: &Reply) -> pingo
     }
     answer.insert_header(header::CONTENT_LENGTH, body.len())?;
     answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
-    context.responses().apply(&mut answer, context.over_tls())?;
+    context.apply_policies(&mut answer)?;
 
     // What is left of the request's body is not waited for: the connection ends with the answer.
     if !session.is_body_done() {

@@ -25,6 +25,7 @@ use crate::{
         metrics::{LISTENERS, Metrics},
     },
     request::route::{Route, RouteRule, RouteTable},
+    response::compressor::Compression,
     upstream::{Registry, Upstream},
 };
 
@@ -41,6 +42,8 @@ pub struct Runtime {
     pub routes: RouteTable,
     /// Every upstream.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Compression of answers.
+    pub compression: Compression,
 }
 
 impl Runtime {
@@ -62,7 +65,8 @@ impl Runtime {
             max_connections_per_address: bounds.max_per_address,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        Self { config, tls, edge, routes, upstreams }
+        let compression = Compression::new(config.compression.clone(), metrics);
+        Self { config, tls, edge, routes, upstreams, compression }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod client_address;
+mod compression;
 mod connections;
 mod headers;
 mod hosts;
@@ -34,7 +35,7 @@ pub use self::{
 };
 use crate::{
     request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
-    response::ResponsePolicy,
+    response::{ResponsePolicy, compression::CompressionRule},
     upstream::UpstreamRule,
 };
 
@@ -66,6 +67,8 @@ pub struct Config {
     pub client_address: ClientAddressRule,
     /// `[headers]`
     pub responses: ResponsePolicy,
+    /// `[compression]`
+    pub compression: CompressionRule,
     /// `[[routes]]`
     pub routes: Vec<RouteRule>,
     /// `[upstreams]`
@@ -104,6 +107,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
     let headers = root.section("headers", headers::read);
+    let compression = root.section("compression", compression::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
@@ -119,6 +123,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         hosts: hosts?,
         client_address: client_address?,
         responses: headers?.policy(),
+        compression: compression?,
         routes: routes?,
         upstreams: upstreams?,
         log: log?,

@@ -46,6 +46,7 @@ fn read(section: &Section<'_>, base: Option<&Headers>, upstreams: Option<&[Arc<s
     let upstream = section.get::<String>("upstream");
     let timeout = positive(section, "timeout");
     let max_body = section.get::<ByteSize>("max_body");
+    let compress = section.get_or("compress", true);
     let headers = section.optional_section("headers", headers::read);
 
     let (name, paths, methods, upstream) = (name?, paths?, methods?, upstream?);
@@ -76,6 +77,7 @@ fn read(section: &Section<'_>, base: Option<&Headers>, upstreams: Option<&[Arc<s
         upstream: upstream.into(),
         timeout: timeout?,
         max_body: max_body?.0,
+        compress: compress?,
         responses: Arc::new(policy),
     })
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Version;
-use pingora::proxy::Session;
+use pingora::{http::ResponseHeader, proxy::Session};
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -144,8 +144,15 @@ impl Context {
         self.tls.is_some()
     }
 
-    /// The policy for the answer.
-    pub fn responses(&self) -> &ResponsePolicy {
+    /// Puts an answer to this request under the policies that hold for it, whoever made it.
+    ///
+    /// # Errors
+    /// Those of Pingora's header map, which has a bound of its own.
+    pub fn apply_policies(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
+        self.responses().apply(answer, self.over_tls())
+    }
+
+    fn responses(&self) -> &ResponsePolicy {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 

@@ -3,6 +3,7 @@
 
 pub mod authority;
 pub mod client_address;
+pub mod conditions;
 pub mod context;
 pub mod forward;
 pub mod host;

@@ -36,6 +36,8 @@ pub struct RouteRule {
     pub timeout: Duration,
     /// The largest request body, in octets.
     pub max_body: u64,
+    /// Whether its answers may be compressed.
+    pub compress: bool,
     /// The security fields of its answers.
     pub responses: Arc<ResponsePolicy>,
 }
@@ -125,15 +127,18 @@ impl RouteTable {
 
     /// Finds the route of a request; `path` in the form of [`crate::request::path`].
     pub fn find(&self, host: &Authority<'_>, path: &str, method: &Method) -> Match<'_> {
-        let entry = self.entries.iter().find(|entry| {
-            entry.path.matches(path) && entry.host.as_ref().is_none_or(|pattern| pattern.matches_name(host))
-        });
-        let Some(entry) = entry else { return Match::NotFound };
+        let Some(entry) = self.entry(host, path) else { return Match::NotFound };
         entry
             .routes
             .iter()
             .find(|route| route.rule.methods.contains(method))
             .map_or(Match::MethodNotAllowed(&entry.allow), Match::Found)
+    }
+
+    fn entry(&self, host: &Authority<'_>, path: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| {
+            entry.path.matches(path) && entry.host.as_ref().is_none_or(|pattern| pattern.matches_name(host))
+        })
     }
 }
 
@@ -171,6 +176,7 @@ mod tests {
             upstream: "test".into(),
             timeout: Duration::from_secs(1),
             max_body: 0,
+            compress: true,
             responses: Arc::default(),
         }
     }
