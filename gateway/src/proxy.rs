@@ -33,7 +33,7 @@ use crate::{
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
-    request::{self, conditions, context::Context, forward},
+    request::{self, conditions, context::Context, cors, forward},
     response::{self, compression, compressor},
     runtime::Shared,
     upstream::within,
@@ -186,6 +186,7 @@ impl ProxyHttp for Proxy {
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
         compression::prepare(session, answer, context)?;
+        cors::strip(answer);
         context.apply_policies(answer)
     }
 

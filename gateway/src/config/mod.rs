@@ -7,6 +7,7 @@ mod access_log;
 mod client_address;
 mod compression;
 mod connections;
+mod cors;
 mod headers;
 mod hosts;
 mod listen;
@@ -34,7 +35,7 @@ pub use self::{
     tls::{CertificateFiles, Tls, TlsVersion},
 };
 use crate::{
-    request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
+    request::{client_address::ClientAddressRule, cors::CorsRule, host::TrustedHosts, route::RouteRule},
     response::{ResponsePolicy, compression::CompressionRule},
     upstream::UpstreamRule,
 };
@@ -67,6 +68,8 @@ pub struct Config {
     pub client_address: ClientAddressRule,
     /// `[headers]`
     pub responses: ResponsePolicy,
+    /// `[cors]`
+    pub cors: CorsRule,
     /// `[compression]`
     pub compression: CompressionRule,
     /// `[[routes]]`
@@ -107,6 +110,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
     let headers = root.section("headers", headers::read);
+    let cors = root.section("cors", cors::read);
     let compression = root.section("compression", compression::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
@@ -123,6 +127,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         hosts: hosts?,
         client_address: client_address?,
         responses: headers?.policy(),
+        cors: cors?,
         compression: compression?,
         routes: routes?,
         upstreams: upstreams?,

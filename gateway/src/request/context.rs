@@ -23,7 +23,7 @@ use crate::{
         query,
         record::RequestRecord,
     },
-    request::route::Route,
+    request::{cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
     upstream::Endpoint,
@@ -48,6 +48,8 @@ pub struct Context {
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
     pub tls: Option<(TlsName, bool)>,
+    /// What the page that asks may read, if it comes from an allowed origin.
+    pub grant: Option<Grant>,
     /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
@@ -103,6 +105,7 @@ impl Context {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             version: Version::HTTP_11,
             tls: None,
+            grant: None,
             host: String::new(),
             route: None,
             endpoint: None,
@@ -127,6 +130,7 @@ impl Context {
         let peer = connection.map_or(self.client, |info| info.peer.ip());
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
+        self.grant = self.runtime.config.cors.grant(&head.headers);
         if rule.trusts(peer) {
             let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
             if let Some(id) = inbound(request_id::HEADER).and_then(RequestId::accept) {
@@ -149,7 +153,8 @@ impl Context {
     /// # Errors
     /// Those of Pingora's header map, which has a bound of its own.
     pub fn apply_policies(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
-        self.responses().apply(answer, self.over_tls())
+        self.responses().apply(answer, self.over_tls())?;
+        self.runtime.config.cors.apply(answer, self.grant.as_ref())
     }
 
     fn responses(&self) -> &ResponsePolicy {

@@ -135,6 +135,11 @@ impl RouteTable {
             .map_or(Match::MethodNotAllowed(&entry.allow), Match::Found)
     }
 
+    /// The methods that are taken there, as a field's value; `None` where no route has this host and path.
+    pub fn methods(&self, host: &Authority<'_>, path: &str) -> Option<&HeaderValue> {
+        self.entry(host, path).map(|entry| &entry.allow)
+    }
+
     fn entry(&self, host: &Authority<'_>, path: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| {
             entry.path.matches(path) && entry.host.as_ref().is_none_or(|pattern| pattern.matches_name(host))

@@ -18,6 +18,7 @@ mod commands;
 mod compression;
 mod config;
 mod conflicts;
+mod cors;
 mod edge;
 mod faults;
 mod operations;
@@ -211,6 +212,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         compression::some_answers_are_left_as_they_are,
         compression::conditions_speak_of_what_the_client_has,
         compression::an_answer_that_breaks_off_does_not_look_whole,
+        cors::a_listed_page_reads_everything,
+        cors::a_preflight_is_answered_at_the_edge,
+        cors::strangers_get_an_ordinary_answer,
+        cors::the_services_refusals_are_readable,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

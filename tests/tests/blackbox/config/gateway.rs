@@ -52,6 +52,8 @@ pub(super) fn rows() -> Vec<Row> {
             "headers.frame_options", "headers.referrer_policy", "headers.permissions_policy",
             "headers.cross_origin_opener_policy", "headers.cross_origin_resource_policy",
         ] => headers,
+        ["cors.allowed_origins", "cors.allowed_headers", "cors.exposed_headers", "cors.max_age"] => cors,
+        ["cors.credentials"] => cors_credentials,
         ["compression.codings", "compression.types", "compression.min_size"] => compression,
         ["compression.zstd_level", "compression.br_level", "compression.gzip_level"] => compression_levels,
         ["compression.max_concurrent"] => compression_bound,
@@ -392,6 +394,32 @@ async fn headers(_: &Services) {
             super::check("todo-gateway", Some(&format!("[headers]\n{key} = \"{value}\"\n")), "development", &[]);
         assert_eq!(code, Some(1), "{key} = {value}: {text}");
     }
+}
+
+/// The fields of the CORS protocol that a preflight request is answered with.
+async fn preflight(edge: &Edge, origin: &str) -> Vec<String> {
+    let fields = [("origin", origin), ("access-control-request-method", "GET")];
+    let answer = edge.client.send("OPTIONS", "/v1/x", &fields, None).await.unwrap();
+    let said = |name| answer.header(&format!("access-control-{name}")).unwrap_or("none").to_owned();
+    ["allow-origin", "allow-headers", "expose-headers", "max-age", "allow-credentials"].map(said).into()
+}
+
+async fn cors(_: &Services) {
+    let own = edge(
+        "[cors]\nallowed_origins = [\"https://a.example\"]\nallowed_headers = [\"X-One\"]\nexposed_headers = [\"X-Two\", \"X-Three\"]\nmax_age = \"1min\"\n",
+    )
+    .await;
+    let said = preflight(&own, "https://a.example").await;
+    assert_eq!(said, ["https://a.example", "x-one", "x-two, x-three", "60", "none"]);
+    assert_eq!(preflight(&own, "https://b.example").await, ["none"; 5]);
+    let any = edge("[cors]\nallowed_origins = [\"*\"]\nallowed_headers = []\nexposed_headers = []\n").await;
+    assert_eq!(preflight(&any, "https://b.example").await, ["*", "none", "none", "600", "none"]);
+    assert_eq!(preflight(&edge("").await, "https://a.example").await, ["none"; 5]);
+}
+
+async fn cors_credentials(_: &Services) {
+    let with = edge("[cors]\nallowed_origins = [\"https://a.example\"]\ncredentials = true\n").await;
+    assert_eq!(preflight(&with, "https://a.example").await[4], "true");
 }
 
 /// The coding and the size of an answer of 20,000 octets.
