@@ -129,7 +129,12 @@ impl ProxyHttp for Proxy {
         match chosen {
             Ok((endpoint, peer)) => {
                 context.endpoint = Some(Arc::clone(endpoint));
-                Ok(within(peer, left))
+                let mut peer = within(peer, left);
+                if let Some(silence) = route.rule.stream_idle_timeout {
+                    // Pingora has one deadline for the first octet and for those that follow.
+                    peer.options.read_timeout = Some(silence.max(left));
+                }
+                Ok(peer)
             }
             Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
         }
@@ -155,7 +160,7 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             context.problem.read(piece);
         }
-        if !end_of_stream && context.is_overdue() {
+        if !end_of_stream && context.answer_is_overdue() {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {

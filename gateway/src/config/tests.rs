@@ -135,6 +135,7 @@ fn routes_are_checked_alone_and_together() {
         (route("paths = [\"/\"]").replace("GET", "TRACE"), "no method that a route takes"),
         (route("paths = [\"/\"]").replace("\"api\"", "\"apo\""), "there is no upstream `apo`"),
         (route("paths = [\"/\"]").replace("\"r\"", "\"none\""), "`none` is taken"),
+        (route("paths = [\"/\"]\nstream_idle_timeout = \"0s\""), "more than zero"),
         (route("paths = [\"/\"]\ncompress = \"no\""), "expected `true` or `false`"),
         (route("paths = [\"/\"]").repeat(2), "two routes are called `r`"),
         (

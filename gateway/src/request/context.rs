@@ -171,11 +171,17 @@ impl Context {
     }
 
     /// Whether the route's time is over.
-    pub fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         match (&self.route, self.upstream_began) {
             (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
             _ => false,
         }
+    }
+
+    /// Whether the answer should have ended by now. One that streams ends when it pleases.
+    pub fn answer_is_overdue(&self) -> bool {
+        let streams = self.route.as_ref().is_some_and(|route| route.rule.stream_idle_timeout.is_some());
+        !streams && self.is_overdue()
     }
 
     /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.

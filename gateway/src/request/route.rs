@@ -36,6 +36,9 @@ pub struct RouteRule {
     pub timeout: Duration,
     /// The largest request body, in octets.
     pub max_body: u64,
+    /// How long an answer that has begun may be silent; it may last as long as it pleases then. Without it `timeout` is
+    /// the end of every answer.
+    pub stream_idle_timeout: Option<Duration>,
     /// Whether its answers may be compressed.
     pub compress: bool,
     /// The security fields of its answers.
@@ -181,6 +184,7 @@ mod tests {
             upstream: "test".into(),
             timeout: Duration::from_secs(1),
             max_body: 0,
+            stream_idle_timeout: None,
             compress: true,
             responses: Arc::default(),
         }

@@ -25,6 +25,7 @@ mod operations;
 mod paging;
 mod service;
 mod strangers;
+mod streams;
 mod tls;
 mod todos;
 mod upstream;
@@ -216,6 +217,11 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
         cors::the_services_refusals_are_readable,
+        streams::events_come_one_by_one_for_as_long_as_they_please,
+        streams::a_silent_stream_is_cut,
+        streams::compressed_pieces_are_not_held_back,
+        streams::a_slow_reader_slows_the_origin,
+        streams::the_origin_sees_a_client_leave,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

@@ -21,6 +21,7 @@ use todo_tests::{
     process::{Signal, tier},
     raw::{connect_tls, exchange, read_answer, tls_config},
     stack::Gateway,
+    stage::Stage,
     wait::eventually,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -60,6 +61,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["routes.name", "routes.hosts", "routes.paths", "routes.methods", "routes.upstream"] => routes,
         ["routes.timeout"] => route_timeout,
         ["routes.max_body"] => route_body,
+        ["routes.stream_idle_timeout"] => route_stream,
         ["routes.compress"] => route_compress,
         ["routes.headers.content_security_policy"] => route_headers,
         ["upstreams.api.addresses"] => addresses,
@@ -543,6 +545,25 @@ async fn route_body(_: &Services) {
     let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).await;
     edge.client.post("/other", &json!({"a": 1})).await.expect(200);
     edge.client.post("/other", &json!({"a": "12345"})).await.expect_problem(413, "body_too_large");
+}
+
+async fn route_stream(_: &Services) {
+    // Whether an answer comes whole whose second octet is later than the route's time.
+    let is_whole = async |stream: &str| {
+        let mut stage = Stage::start().await.unwrap();
+        let routes = TWO_ROUTES.replace("max_body = \"10B\"", &format!("max_body = \"10B\"\n{stream}"));
+        let edge = edge(&format!("{routes}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", stage.port)).await;
+        let mut client = edge.gateway.connect().await.unwrap();
+        client.write_all(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut origin = stage.request().await;
+        origin.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        // The gateway may have left.
+        let _ = origin.write_all(b"i").await;
+        read_answer(&mut client, false).await.is_ok()
+    };
+    assert!(!is_whole("").await, "the route's time is 300 ms");
+    assert!(is_whole("stream_idle_timeout = \"10s\"").await);
 }
 
 async fn route_compress(_: &Services) {
