@@ -184,7 +184,7 @@ impl ProxyHttp for Proxy {
             response::hide_telltales(answer);
             return Ok(());
         }
-        if ends_with_connection || self.shared.is_draining() {
+        if ends_with_connection || self.shared.stopping.is_draining() {
             // Pingora asks only at a request's beginning; the client learns now that the connection ends.
             session.set_keepalive(None);
         }

@@ -4,10 +4,7 @@
 //! ever sees half of two configurations. State that must survive the swap is [`Shared`].
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -26,6 +23,7 @@ use crate::{
     },
     request::route::{Route, RouteRule, RouteTable},
     response::compressor::Compression,
+    stop::Stopping,
     upstream::{Registry, Upstream},
 };
 
@@ -58,8 +56,10 @@ impl Runtime {
         let bounds = &config.connections;
         let edge = Arc::new(Settings {
             tls: tls.config(),
+            proxy: config.listen.proxy.clone(),
             handshake_timeout: bounds.handshake_timeout,
             idle_timeout: bounds.idle_timeout,
+            idle_grace: config.server.idle_grace,
             head_timeout: bounds.head_timeout,
             max_connections: bounds.max,
             max_connections_per_address: bounds.max_per_address,
@@ -77,7 +77,8 @@ pub struct Shared {
     /// Tells background tasks that the runtime was swapped.
     swapped: watch::Sender<()>,
     registry: Registry,
-    draining: AtomicBool,
+    /// How far a stop has come.
+    pub stopping: Stopping,
     /// What the process was started with: keys that need a restart keep these values.
     pub started: Config,
     /// What lets clients resume their TLS sessions.
@@ -98,7 +99,7 @@ impl Shared {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
             registry,
-            draining: AtomicBool::new(false),
+            stopping: Stopping::default(),
             started,
             sessions,
             metrics,
@@ -130,16 +131,6 @@ impl Shared {
     /// Connections of clients that are open, on every listener.
     pub fn open_connections(&self) -> i64 {
         LISTENERS.iter().map(|listener| self.metrics.connections_open.with_label_values(&[*listener]).get()).sum()
-    }
-
-    /// From now on the gateway is not ready, and each HTTP/1 answer is the last of its connection.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the gateway is stopping.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
     }
 
     /// Exports that the configuration was loaded just now.

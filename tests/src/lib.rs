@@ -11,6 +11,8 @@
 pub mod api;
 pub mod client;
 pub mod generated;
+pub mod h2_frames;
+pub mod load;
 pub mod origin;
 pub mod ports;
 pub mod postgres;

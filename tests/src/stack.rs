@@ -41,11 +41,26 @@ impl Gateway {
     /// # Errors
     /// When it does not start.
     pub async fn start(folder: &Path, upstreams: &[u16], extra: &str) -> io::Result<Self> {
+        Self::start_with(folder, upstreams, extra, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_with(
+        folder: &Path,
+        upstreams: &[u16],
+        extra: &str,
+        variables: &[(&str, PathBuf)],
+    ) -> io::Result<Self> {
         let (https_port, http_port, admin_port) = (ports::free()?, ports::free()?, ports::free()?);
         let config = folder.join("gateway.toml");
         let toml = settings(https_port, http_port, admin_port, folder, upstreams);
         fs::write(&config, merge(&toml, extra)?)?;
-        let process = Process::start("gateway", folder, &mut command(&config)?)?;
+        let mut command = command(&config)?;
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let process = Process::start("gateway", folder, &mut command)?;
         let mut gateway = Self { https_port, http_port, admin_port, config, process, folder: folder.to_path_buf() };
         gateway.ready().await?;
         Ok(gateway)
@@ -58,6 +73,16 @@ impl Gateway {
     pub async fn restart(&mut self) -> io::Result<()> {
         self.process = Process::start("gateway", &self.folder, &mut command(&self.config)?)?;
         self.ready().await
+    }
+
+    /// Starts a process beside the running one, which is to take over from it (`server.upgrade_socket`), and hands back
+    /// the one that was running.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn upgrade(&mut self, name: &str) -> io::Result<Process> {
+        let successor = Process::start(name, &self.folder, &mut command(&self.config)?)?;
+        Ok(std::mem::replace(&mut self.process, successor))
     }
 
     async fn ready(&mut self) -> io::Result<()> {

@@ -10,9 +10,9 @@ pub(super) fn read(section: &Section<'_>) -> Option<CompressionRule> {
     let codings = section.parsed_list("codings");
     let min_size = section.get::<ByteSize>("min_size");
     let types = section.parsed_list("types");
-    // Beyond these a level costs a worker milliseconds a piece, in which it serves nobody else.
-    let zstd = level(section, "zstd_level", 1..=12);
-    let brotli = level(section, "br_level", 1..=9);
+    // Beyond these an encoder takes up to 40 MiB, and milliseconds for each piece in which its thread serves nobody else.
+    let zstd = level(section, "zstd_level", 1..=7);
+    let brotli = level(section, "br_level", 1..=6);
     let gzip = level(section, "gzip_level", 1..=9);
     let max_concurrent = section.get::<usize>("max_concurrent");
     let codings: Vec<_> = codings?;

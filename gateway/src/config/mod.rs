@@ -144,6 +144,7 @@ impl Config {
     pub fn keep_started(&mut self, started: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         keep(&mut keys, "server.threads", &mut self.server.threads, &started.server.threads);
+        keep(&mut keys, "server.upgrade_socket", &mut self.server.upgrade_socket, &started.server.upgrade_socket);
         keep(&mut keys, "listen.https", &mut self.listen.https, &started.listen.https);
         keep(&mut keys, "listen.http", &mut self.listen.http, &started.listen.http);
         // HTTP/1 could take a new one at once; HTTP/2 has one for good.

@@ -93,8 +93,8 @@ fn each_section_refuses_values_without_meaning() {
         ("compression.codings = [\"br\", \"br\"]", "stands there twice"),
         ("compression.types = [\"text\"]", "is not a media type"),
         ("compression.types = [\"text/event-stream\"]", "events are never compressed"),
-        ("compression.zstd_level = 13", "from 1 to 12"),
-        ("compression.br_level = 0", "from 1 to 9"),
+        ("compression.zstd_level = 8", "from 1 to 7"),
+        ("compression.br_level = 0", "from 1 to 6"),
         ("compression.gzip_level = 10", "from 1 to 9"),
         ("compression.max_concurrent = 0", "at least 1"),
         ("routes = []", "there is no route"),
@@ -185,7 +185,7 @@ fn keys_read_at_start_up_are_named_and_not_applied() {
         "listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nadmin.token = \"0123456789abcdef0123456789abcdef\"\nserver.drain_timeout = \"1s\"",
     );
     assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen", "admin.token"]);
-    assert_eq!((changed.listen, changed.admin.listen), (started.listen, started.admin.listen));
+    assert_eq!((&changed.listen, changed.admin.listen), (&started.listen, started.admin.listen));
     assert!(changed.admin.token.is_none());
     assert_eq!(changed.listen.redirect_port(), 8443);
     assert_ne!(changed.server, started.server, "what can be applied is");

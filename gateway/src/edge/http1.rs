@@ -3,7 +3,7 @@
 //! An idle deadline runs until the first octet of a request, then one deadline for the whole head, however it trickles.
 //! Pingora's own keep-alive is never used: it has no deadline for heads, and no hook before its refusals.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use memchr::{memchr, memmem};
@@ -14,7 +14,7 @@ use pingora_core::{
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use todo_shared::problem::Code;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::edge::{
     Closed, Presence, Settings,
@@ -85,14 +85,14 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
     if gate.held().is_empty() {
         let idle = tokio::time::timeout(settings.idle_timeout, gate.fill());
         tokio::select! {
-            // A request that has begun is served; a connection that only waits is closed when the gateway stops.
+            // A request that has begun is served; a connection that only waits is closed soon after the gateway stops.
             biased;
             filled = idle => match filled {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Next::Over(None),
                 Err(_) => return Next::Over(Some(Closed::IdleTimeout)),
             },
-            () = stopped(&mut shutdown) => return Next::Over(None),
+            () = stopped(&mut shutdown, settings.idle_grace) => return Next::Over(None),
         }
     }
     let deadline = Instant::now() + settings.head_timeout;
@@ -135,12 +135,13 @@ fn leave_head(answer: &mut Bytes) {
     }
 }
 
-/// Completes when the gateway is told to stop.
-async fn stopped(shutdown: &mut ShutdownWatch) {
+/// Completes some time after the gateway is told to stop: a request may be on its way.
+async fn stopped(shutdown: &mut ShutdownWatch, grace: Duration) {
     if shutdown.wait_for(|stopping| *stopping).await.is_err() {
         // The sender is gone, and with it whoever could tell.
         std::future::pending::<()>().await;
     }
+    sleep(grace).await;
 }
 
 #[cfg(test)]

@@ -62,9 +62,7 @@ pub(super) async fn serve<SV>(
             changed = gateway.changed(), if follows => {
                 follows = changed.is_ok() && !*gateway.borrow();
                 if *gateway.borrow() {
-                    if !has_begun() {
-                        break None;
-                    }
+                    // Also before the connection has begun: its first requests are served, after GOAWAY.
                     own.send_replace(true);
                 }
             }

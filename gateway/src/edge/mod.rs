@@ -12,6 +12,7 @@ mod gate;
 mod head;
 mod http1;
 mod http2;
+pub mod proxy_protocol;
 mod stream;
 pub mod tls;
 
@@ -26,6 +27,7 @@ use pingora_core::{
     server::ShutdownWatch,
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
+
 use rustls::ServerConfig;
 pub use stream::{ConnectionInfo, Endpoint, Protocol, TlsInfo, connection_info};
 use tokio::time::timeout;
@@ -34,6 +36,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::edge::{
     caps::{Connections, Slot},
     gate::Gate,
+    proxy_protocol::{Awaited, ProxyRule},
     stream::EdgeStream,
 };
 
@@ -42,10 +45,14 @@ use crate::edge::{
 pub struct Settings {
     /// The TLS of the HTTPS endpoint.
     pub tls: Arc<ServerConfig>,
+    /// Who has to announce clients, where somebody has.
+    pub proxy: Option<ProxyRule>,
     /// The longest handshake.
     pub handshake_timeout: Duration,
     /// The longest wait for a request to begin.
     pub idle_timeout: Duration,
+    /// How long a stop leaves a connection open that waits for a request.
+    pub idle_grace: Duration,
     /// The longest time from the first octet of a head to its last.
     pub head_timeout: Duration,
     /// Connections that are open at the same time.
@@ -67,6 +74,8 @@ pub enum Closed {
     HeadTimeout,
     /// No request began in time.
     IdleTimeout,
+    /// It had to begin with a PROXY protocol header and did not, or came from somebody else than those who send one.
+    ProxyHeaderInvalid,
     /// Too many connections, in all or from this address.
     ConnectionsExceeded,
     /// The request named a host that is not served, and the configuration says to drop those.
@@ -77,11 +86,12 @@ pub enum Closed {
 
 impl Closed {
     /// Every code.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::IdleTimeout,
+        Self::ProxyHeaderInvalid,
         Self::ConnectionsExceeded,
         Self::HostDropped,
         Self::WriteTimeout,
@@ -94,6 +104,7 @@ impl Closed {
             Self::HandshakeTimeout => "handshake_timeout",
             Self::HeadTimeout => "head_timeout",
             Self::IdleTimeout => "idle_timeout",
+            Self::ProxyHeaderInvalid => "proxy_header_invalid",
             Self::ConnectionsExceeded => "connections_exceeded",
             Self::HostDropped => "host_dropped",
             Self::WriteTimeout => "write_timeout",
@@ -130,6 +141,7 @@ pub struct Edge<SV> {
     proxy: Arc<HttpProxy<SV>>,
     surroundings: Arc<dyn Surroundings>,
     connections: Arc<Connections>,
+    awaited: Awaited,
 }
 
 impl<SV> Edge<SV>
@@ -145,14 +157,26 @@ where
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
         proxy.h2_options = Some(http2::options());
-        Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default() }
+        Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default(), awaited: Awaited::default() }
     }
 
-    async fn serve(&self, tcp: TcpStream, shutdown: &ShutdownWatch) {
-        let Some(ends) = ends(&tcp) else { return };
-        let (peer, local) = ends;
+    async fn serve(&self, mut tcp: TcpStream, shutdown: &ShutdownWatch) {
+        let Some((mut peer, local)) = ends(&tcp) else { return };
         let endpoint = self.surroundings.endpoint(local);
         let settings = self.surroundings.settings();
+        if let Some(rule) = &settings.proxy {
+            let bounds = (settings.head_timeout, settings.max_connections);
+            peer = match self.awaited.read(&mut tcp, peer, rule, bounds).await {
+                Ok(announced) => announced,
+                Err(reason) => {
+                    if let Some(reason) = reason {
+                        self.surroundings.turned_away(peer, endpoint, reason);
+                    }
+                    return;
+                }
+            };
+        }
+        let ends = (peer, local);
         let Some(slot) =
             self.connections.enter(peer.ip(), settings.max_connections, settings.max_connections_per_address)
         else {

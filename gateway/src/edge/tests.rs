@@ -132,7 +132,9 @@ async fn run(endpoint: Endpoint, change: impl FnOnce(&mut Settings)) -> Running 
     let mut settings = Settings {
         tls: Arc::new(tls),
         handshake_timeout: Duration::from_secs(10),
+        proxy: None,
         idle_timeout: Duration::from_secs(10),
+        idle_grace: Duration::from_millis(100),
         head_timeout: Duration::from_secs(10),
         max_connections: 100,
         max_connections_per_address: 100,

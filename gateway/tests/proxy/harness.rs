@@ -115,7 +115,7 @@ impl Gateway {
 
     /// From now on it stops.
     pub(crate) fn drain(&self) {
-        self.shared.drain();
+        self.shared.stopping.drain();
     }
 
     async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {

@@ -28,6 +28,7 @@ mod strangers;
 mod streams;
 mod tls;
 mod todos;
+mod upgrade;
 mod upstream;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
@@ -203,8 +204,12 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
+        faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        upgrade::a_new_process_takes_over_and_no_request_fails,
+        upgrade::a_successor_that_fails_changes_nothing,
+        upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,
         upstream::the_api_is_told_the_truth_and_nothing_forged,
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,

@@ -35,8 +35,11 @@ pub(super) fn rows() -> Vec<Row> {
     rows! { "gateway";
         ["server.threads"] => threads,
         ["server.stop_delay"] => stop_delay,
+        ["server.idle_grace"] => idle_grace,
         ["server.drain_timeout"] => drain_timeout,
+        ["server.upgrade_socket"] => upgrade_socket,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
+        ["listen.proxy_protocol", "listen.proxy_sources"] => proxy_protocol,
         ["tls.min_version"] => min_version,
         ["tls.local_authority", "tls.directory"] => local_authority,
         ["tls.certificates.chain", "tls.certificates.key"] => certificates,
@@ -151,6 +154,31 @@ async fn stop_delay(_: &Services) {
     TcpStream::connect(("127.0.0.1", short.gateway.https_port)).expect_err("nobody listens");
 }
 
+async fn idle_grace(_: &Services) {
+    let mut patient = edge("[server]\nidle_grace = \"10min\"\n").await;
+    let config = Arc::new(tls_config(&patient.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut idle = connect_tls(config, patient.gateway.https_port, "localhost").await.unwrap();
+    let request = b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    idle.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut idle, false).await.unwrap().field("connection"), Some("keep-alive"));
+    patient.gateway.process.signal(Signal::Terminate);
+    eventually("nobody to listen", PATIENCE, async || {
+        TcpStream::connect(("127.0.0.1", patient.gateway.https_port)).is_err().then_some(())
+    })
+    .await;
+    idle.write_all(request).await.unwrap();
+    let answer = read_answer(&mut idle, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(patient.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+}
+
+async fn upgrade_socket(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("upgrade.sock");
+    let _edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 async fn drain_timeout(_: &Services) {
     let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
     let mut edge = edge_before(never, "[server]\ndrain_timeout = \"300ms\"\n").await;
@@ -179,6 +207,70 @@ async fn listeners(_: &Services) {
     edge.gateway.restart().await.unwrap();
     assert!(TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).is_err());
     Client::https(port, &edge.gateway.ca()).unwrap().get("/v1/x").await.expect(200);
+}
+
+async fn proxy_protocol(_: &Services) {
+    let required = |sources: &str| format!("[listen]\nproxy_protocol = \"require\"\nproxy_sources = [\"{sources}\"]\n");
+    for (text, expected) in [
+        ("[listen]\nproxy_protocol = \"maybe\"\n".to_owned(), "expected \"off\" or \"require\""),
+        ("[listen]\nproxy_protocol = \"require\"\n".to_owned(), "nobody could connect"),
+        (required("::/0"), "invent their address"),
+    ] {
+        let (code, said) = super::check("todo-gateway", Some(&text), "development", &[]);
+        assert!(code == Some(1) && said.contains(expected), "{said}");
+    }
+    let binary = |block: &[u8]| [b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0".as_slice(), &[block.len() as u8], block].concat();
+    let v4 = [192, 0, 2, 77, 127, 0, 0, 1, 1, 2, 3, 4];
+    let local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0".to_vec();
+    let line = b"PROXY TCP6 2001:db8::77 ::1 4711 443\r\n".to_vec();
+    let edge = edge(&(required("127.0.0.0/8") + "[connections]\nhead_timeout = \"300ms\"\n")).await;
+    for (header, client) in [
+        (line, "2001:db8::77"),
+        (binary(&v4), "192.0.2.77"),
+        (binary(&[&v4[..], &[4, 0, 1, 9]].concat()), "192.0.2.77"),
+        (local, "127.0.0.1"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.https_port)).await.unwrap();
+        stream.write_all(&header).await.unwrap();
+        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+        let mut stream = todo_tests::raw::shake_hands(config, stream, "localhost").await.unwrap();
+        let path = format!("/v1/{}", header.len());
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = exchange(&mut stream, request.as_bytes()).await.unwrap();
+        assert_eq!(read_answer(&mut answer.as_slice(), false).await.unwrap().status, 200);
+        let line = eventually("the log line", PATIENCE, async || {
+            edge.gateway.access_log().into_iter().find(|line| line["path"] == path)
+        });
+        assert_eq!(line.await["client"], client);
+    }
+    // The plain listener asks for it, too.
+    let mut plain = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
+    let request =
+        b"PROXY TCP4 192.0.2.1 127.0.0.1 1 2\r\nGET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(exchange(&mut plain, request).await.unwrap().starts_with(b"HTTP/1.1 308"));
+
+    let closed = async |edge: &Edge, reason: &str| {
+        eventually(reason, PATIENCE, async || {
+            let metrics = edge.gateway.admin().unwrap().get("/metrics").await.text;
+            let is_counted = metrics.contains(&format!("gateway_connections_closed_total{{reason=\"{reason}\"}} 1"));
+            let is_logged = edge.gateway.access_log().iter().any(|line| line["reason"] == reason);
+            (is_counted && is_logged).then_some(())
+        })
+        .await;
+    };
+    // Without a header, TLS has nothing to begin with.
+    connect_tls(Arc::new(tls_config(&edge.gateway.ca(), &[]).unwrap()), edge.gateway.https_port, "localhost")
+        .await
+        .expect_err("no header");
+    closed(&edge, "proxy_header_invalid").await;
+    assert!(closes_after(edge.gateway.https_port).await < Duration::from_secs(8), "the default is 10 s");
+    closed(&edge, "head_timeout").await;
+    // Who is not one of the balancers is not believed, whatever it sends.
+    let strict = self::edge(&required("192.0.2.0/24")).await;
+    let mut stranger = tokio::net::TcpStream::connect(("127.0.0.1", strict.gateway.http_port)).await.unwrap();
+    let octets = exchange(&mut stranger, request).await.unwrap_or_default();
+    assert!(octets.is_empty(), "{octets:?}");
+    closed(&strict, "proxy_header_invalid").await;
 }
 
 async fn min_version(_: &Services) {
@@ -452,7 +544,7 @@ async fn compression(_: &Services) {
 
 async fn compression_levels(_: &Services) {
     for (key, coding, low, high) in
-        [("zstd_level", "zstd", 1, 12), ("br_level", "br", 1, 9), ("gzip_level", "gzip", 1, 9)]
+        [("zstd_level", "zstd", 1, 7), ("br_level", "br", 1, 6), ("gzip_level", "gzip", 1, 9)]
     {
         let size = async |level: u32| {
             let edge = edge_before(wordy().await, &format!("[compression]\n{key} = {level}\n")).await;
