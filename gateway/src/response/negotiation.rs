@@ -94,6 +94,11 @@ impl Accepted {
         best.map(|(coding, _)| coding)
     }
 
+    /// Whether the client takes this coding at all.
+    pub fn takes(&self, coding: Coding) -> bool {
+        self.weight(coding) > 0
+    }
+
     fn weight(&self, coding: Coding) -> Weight {
         let own = Coding::ALL.into_iter().zip(self.codings).find(|(known, _)| *known == coding);
         own.and_then(|(_, weight)| weight).or(self.any).unwrap_or(0)
