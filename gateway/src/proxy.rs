@@ -4,9 +4,9 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
-//! upstream_request_filter  what the API is told                        request/forward.rs
+//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, and the security fields        response/
+//! response_filter        what goes on, compressed or not, under which policies  response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -22,6 +22,7 @@ use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
@@ -32,8 +33,8 @@ use crate::{
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
-    request::{self, context::Context, forward},
-    response,
+    request::{self, conditions, context::Context, cors, forward},
+    response::{self, compression, compressor},
     runtime::Shared,
     upstream::within,
 };
@@ -64,6 +65,10 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Context {
         Context::new(&self.shared)
+    }
+
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(compressor::Step));
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -128,7 +133,12 @@ impl ProxyHttp for Proxy {
         match chosen {
             Ok((endpoint, peer)) => {
                 context.endpoint = Some(Arc::clone(endpoint));
-                Ok(within(peer, left))
+                let mut peer = within(peer, left);
+                if let Some(silence) = route.rule.stream_idle_timeout {
+                    // Pingora has one deadline for the first octet and for those that follow.
+                    peer.options.read_timeout = Some(silence.max(left));
+                }
+                Ok(peer)
             }
             Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
         }
@@ -140,6 +150,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        conditions::prepare(request)?;
         forward::prepare(request, context)
     }
 
@@ -153,7 +164,7 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             context.problem.read(piece);
         }
-        if !end_of_stream && context.is_overdue() {
+        if !end_of_stream && context.answer_is_overdue() {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {
@@ -183,7 +194,9 @@ impl ProxyHttp for Proxy {
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
-        context.responses().apply(answer, context.over_tls())
+        compression::prepare(session, answer, context)?;
+        cors::strip(answer);
+        context.apply_policies(answer)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {

@@ -57,6 +57,14 @@ pub struct Metrics {
     pub upstream_healthy: IntGaugeVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
     pub upstream_requests: IntCounterVec,
+    /// Answers the gateway compressed, by `coding`.
+    pub compressed_answers: IntCounterVec,
+    /// Octets of their bodies, by `coding` and `side`: `in` from the API, `out` to the client.
+    pub compression_octets: IntCounterVec,
+    /// Answers that are being compressed.
+    pub compressions_open: IntGauge,
+    /// Answers that went out plain because as many were compressed as may be.
+    pub compressions_skipped: IntCounter,
     /// Reloads, by `result`.
     pub reloads: IntCounterVec,
     /// Whether the last reload, or the start, succeeded.
@@ -146,6 +154,26 @@ impl Metrics {
                 "gateway_upstream_requests_total",
                 "Requests sent upstream.",
                 &["upstream", "address", "outcome"],
+            )?,
+            compressed_answers: counters(
+                &registry,
+                "gateway_compressed_answers_total",
+                "Answers the gateway compressed.",
+                &["coding"],
+            )?,
+            compression_octets: counters(
+                &registry,
+                "gateway_compression_octets_total",
+                "Octets before and after compression.",
+                &["coding", "side"],
+            )?,
+            compressions_open: gauge(&registry, "gateway_compressions_open", "Answers being compressed.")?,
+            compressions_skipped: add(
+                &registry,
+                IntCounter::new(
+                    "gateway_compressions_skipped_total",
+                    "Answers left plain because too many were compressed.",
+                )?,
             )?,
             reloads: counters(&registry, "gateway_reloads_total", "Configuration reloads.", &["result"])?,
             reload_successful: gauge(
