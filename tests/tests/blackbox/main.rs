@@ -239,6 +239,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
+        cors::the_plain_port_serves_alike,
         cors::the_services_refusals_are_readable,
         streams::events_come_one_by_one_for_as_long_as_they_please,
         streams::a_silent_stream_is_cut,
