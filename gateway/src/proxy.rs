@@ -4,9 +4,9 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
-//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
+//! upstream_request_filter  what the API is told                        request/{forward,conditions}.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, compressed or not, under which policies  response/
+//! response_filter        what goes on, and under which policies       response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
