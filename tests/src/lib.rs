@@ -20,4 +20,5 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod stack;
+pub mod stage;
 pub mod wait;
