@@ -73,6 +73,10 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
+        if self.shared.stopping.is_draining() {
+            // Whoever answers: the client learns that the connection ends.
+            session.set_keepalive(None);
+        }
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
@@ -189,7 +193,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if ends_with_connection || self.shared.stopping.is_draining() {
-            // Pingora asks only at a request's beginning; the client learns now that the connection ends.
+            // The stop may have begun with the request under way.
             session.set_keepalive(None);
         }
         context.problem = ProblemReader::begin(answer);

@@ -158,6 +158,12 @@ async fn stop_delay(_: &Services) {
     edge.gateway.client().unwrap().get("/v1/x").await.expect(200);
     let answer = raw(&edge.gateway, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let answer = raw(&edge.gateway, "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (404, Some("close")),
+        "also what the gateway answers itself"
+    );
     let start = Instant::now();
     assert!(edge.gateway.process.stop(Signal::Interrupt).await.success(), "a second signal ends the delay");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
