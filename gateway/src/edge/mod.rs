@@ -12,6 +12,7 @@ mod gate;
 mod head;
 mod http1;
 mod http2;
+mod options;
 mod stream;
 pub mod tls;
 
