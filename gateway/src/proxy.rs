@@ -41,6 +41,9 @@ use crate::{
 /// How long a client may take nothing of an answer of the gateway's own. What the API answers has the route's time.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
+/// How long a body may pause once its request is answered.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The steps, and what they share.
 #[derive(Debug)]
 pub struct Proxy {
@@ -61,6 +64,15 @@ fn stop(context: &mut Context, code: Code, source: ErrorSource) -> Box<Error> {
     Error::create(ErrorType::Custom(code.as_str()), source, None, None)
 }
 
+/// The API has said all it has to say. A client that still sends its request has a moment to end it; then the connection
+/// ends, as the answer has told it.
+fn end_answer(session: &mut Session, context: &mut Context) {
+    context.upstream_ended = Some(Instant::now());
+    if !context.body_is_whole {
+        session.set_read_timeout(Some(LONGEST_PAUSE));
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Context;
@@ -72,6 +84,10 @@ impl ProxyHttp for Proxy {
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
         session.set_write_timeout(Some(LONGEST_WRITE));
+        if forward::asks_to_close(&session.req_header().headers) {
+            session.set_keepalive(None);
+        }
+        context.keepalive = session.get_keepalive();
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
             session.set_ignore_info_resp(true);
@@ -141,7 +157,7 @@ impl ProxyHttp for Proxy {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
@@ -153,7 +169,7 @@ impl ProxyHttp for Proxy {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {
-            context.upstream_ended = Some(Instant::now());
+            end_answer(session, context);
         }
         Ok(None)
     }
@@ -164,18 +180,28 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for it: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+        let is_interim = answer.status.is_informational();
+        // Nobody asked for 101: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS
+            || !response::forward::is_sound(answer)
+            || (is_interim && !response::forward::count_interim(&mut context.interim))
+        {
             return Err(stop(context, Code::UpstreamInvalid, ErrorSource::Upstream));
         }
         let ends_with_connection = response::forward::prepare(answer, context.version);
-        if answer.status.is_informational() {
+        if is_interim {
             response::hide_telltales(answer);
             return Ok(());
         }
         if ends_with_connection || self.shared.is_draining() {
             // Pingora asks only at a request's beginning; the client learns now that the connection ends.
             session.set_keepalive(None);
+        } else if context.body_is_whole {
+            // Pingora gives the connection up with `100 Continue`, because the body is not there yet.
+            session.set_keepalive(context.keepalive);
+        }
+        if response::forward::is_bodiless(answer, &session.req_header().method) {
+            end_answer(session, context);
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
@@ -188,6 +214,8 @@ impl ProxyHttp for Proxy {
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
         let status = match (code, error.etype()) {
+            // The answer was there before the request's end; how that came is no part of it.
+            (Some(_), _) if !unanswered && context.upstream_ended.is_some() => 0,
             (Some(code), _) => {
                 context.reason = Some(code.as_str());
                 if unanswered && reply::send(session, context, &Reply::refuse(code)).await.is_err() {
