@@ -17,5 +17,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod recorder;
 pub mod stack;
+pub mod strictness;
 pub mod wait;

@@ -23,6 +23,7 @@ mod operations;
 mod paging;
 mod service;
 mod strangers;
+mod strictness;
 mod tls;
 mod todos;
 mod upstream;
@@ -201,6 +202,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_replica_that_stops_costs_no_request,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        strictness::octets_have_one_reading_over_tcp,
+        strictness::octets_have_one_reading_over_tls,
+        strictness::frames_have_one_reading,
+        strictness::no_two_cases_have_the_same_name,
         upstream::the_api_is_told_the_truth_and_nothing_forged,
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,
