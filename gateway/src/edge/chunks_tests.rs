@@ -122,7 +122,7 @@ proptest! {
     /// What passes for extensions is that, and cannot be taken for the end of the line.
     #[test]
     fn extensions_are_the_grammars(names in proptest::collection::vec("[a-z!#]{1,5}( ?= ?([a-z]{1,4}|\"([a-z ;=]|\\\\[\"\\\\]){0,5}\"))?", 0..4), spoil in "[\r\n\0\"(]") {
-        let extensions: String = names.iter().map(|name| format!(" ; {name}")).collect();
+        let extensions = names.iter().fold(String::new(), |all, name| format!("{all} ; {name}"));
         prop_assert!(is_extensions(extensions.as_bytes()), "{}", extensions);
         let spoilt = format!("{extensions};{spoil}");
         prop_assert!(!is_extensions(spoilt.as_bytes()));

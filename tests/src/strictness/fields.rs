@@ -94,10 +94,10 @@ fn lines() -> Vec<Case> {
         must("9110 5.5", "NUL in a value").get("X: a\0b\r\n").refused(400),
         must("9112 2.2", "bare CR in a value").get("X: a\rb\r\n").refused(400),
         must("9112 2.2", "bare CR before a field").get("X: a\r\rY: b\r\n").refused(400),
-        must("9112 2.2", "bare LF between two fields").get("X: a\nY: b\r\n").refused(400),
-        must("9112 2.2", "bare LF that hides a length").post("X: a\nContent-Length: 5\r\n", "hello").refused(400),
+        should("9112 2.2", "bare LF between two fields").get("X: a\nY: b\r\n").refused(400),
+        should("9112 2.2", "bare LF that hides a length").post("X: a\nContent-Length: 5\r\n", "hello").refused(400),
         must("9112 2.2", "CR CR LF").get("X: a\r\r\n").refused(400),
-        must("9112 2.2", "head that ends with LF alone")
+        should("9112 2.2", "head that ends with LF alone")
             .send("GET /v1/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\n")
             .refused(400),
         should("9110 5.5", "control character in a value").get("X: a\u{1}b\r\n").refused(400),

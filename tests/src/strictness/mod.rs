@@ -23,9 +23,10 @@ use crate::recorder::Says;
 /// How strongly the RFC asks for it (RFC 2119).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Level {
-    /// It must be so.
+    /// The RFC forbids the message, or demands what happens to it.
     Must,
-    /// It should be so; what is written here is what this project holds itself to.
+    /// The RFC asks for it, or lets a recipient be lenient (a line that ends with LF alone, a length that is said twice):
+    /// what is written here is what this project holds itself to.
     Should,
 }
 
