@@ -9,9 +9,11 @@
 )]
 
 pub mod api;
+pub mod certificates;
 pub mod client;
 pub mod generated;
 pub mod h2_frames;
+pub mod load;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
@@ -19,5 +21,6 @@ pub mod process;
 pub mod raw;
 pub mod recorder;
 pub mod stack;
+pub mod stage;
 pub mod strictness;
 pub mod wait;

@@ -135,7 +135,8 @@ fn line<'a>(rest: &mut &'a [u8], longest: usize, too_long: &'static str) -> Resu
     let waiting = rest.len();
     match next_line(rest)? {
         Some(line) if line.len() <= longest => Ok(Some(line)),
-        None if waiting <= longest => Ok(None),
+        // The CR may be there already.
+        None if waiting <= longest + 1 => Ok(None),
         _ => Err(malformed(too_long)),
     }
 }

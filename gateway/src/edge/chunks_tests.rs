@@ -31,6 +31,17 @@ fn lines_wait_until_they_are_whole() {
 }
 
 #[test]
+fn the_longest_line_may_come_in_any_pieces() {
+    let body = format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(LONGEST_SIZE_LINE - 2));
+    let mut chunks = Chunks::new();
+    let refused = (1..=body.len()).any(|end| {
+        let mut chunks = Chunks::new();
+        chunks.advance(&body.as_bytes()[..end]).is_err()
+    });
+    assert!(!refused && chunks.advance(body.as_bytes()).is_ok_and(|passed| passed == body.len()));
+}
+
+#[test]
 fn tricks_are_refused() {
     for body in [
         "\r\n",
