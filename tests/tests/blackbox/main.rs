@@ -26,6 +26,7 @@ mod strangers;
 mod tls;
 mod todos;
 mod upstream;
+mod why_codes;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -205,6 +206,9 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,
         upstream::answers_that_are_no_http_are_said_to_be_none,
+        why_codes::a_refusal_has_one_code_everywhere,
+        why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::every_code_of_the_gateway_is_provoked,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,
