@@ -15,7 +15,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
-    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-edge drill-edge test-observability test-recovery \
     test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate \
     bench test-bench fuzz test-fuzz scan test-scan
 
@@ -86,6 +86,12 @@ test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users 
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
+
+test-edge: build ## Configuration, certificates, binary and replicas change under load without a failed request; seconds of each
+	@deploy/bin/drill edge && echo "test-edge: passed"
+
+drill-edge: build ## The same for minutes: 200 reloads, 50 certificate swaps, 5 upgrades, 20 replica restarts, with a table
+	@EDGE_RELOADS=200 EDGE_CERTIFICATES=50 EDGE_UPGRADES=5 EDGE_RESTARTS=20 deploy/bin/drill edge && echo "drill-edge: passed"
 
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
 	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"

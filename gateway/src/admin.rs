@@ -26,7 +26,7 @@ impl Admin {
 
 impl Inspect for Admin {
     async fn readiness(&self) -> Readiness {
-        let draining = self.shared.is_draining();
+        let draining = self.shared.stopping.is_draining();
         let stopping = Check {
             name: "draining",
             ok: !draining,

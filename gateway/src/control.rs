@@ -1,27 +1,59 @@
-//! What runs beside the requests: the admin listener, the health checks, and reloads.
+//! What runs beside the requests: the admin listener, the health checks, the watch over what the process uses, and reloads.
 
-use std::{convert::Infallible, net::TcpListener, sync::Arc};
+use std::{convert::Infallible, future::pending, net::TcpListener, sync::Arc};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use todo_shared::cli::ConfigArgs;
 
-use crate::{admin::Admin, reload, runtime::Shared, upstream::health};
+use crate::{
+    admin::Admin,
+    handover::{self, Offer, Relieved},
+    overload, reload,
+    runtime::Shared,
+    upstream::health,
+};
 
 /// The background work of the gateway; one thread is enough for it.
 #[derive(Debug)]
 pub struct Control {
     shared: Arc<Shared>,
     arguments: ConfigArgs,
-    /// Taken once, when the service starts.
+    /// Taken once, when the service starts; so is the next.
     admin: Mutex<Option<TcpListener>>,
+    /// For a successor, where there may be one.
+    offer: Mutex<Option<Offer>>,
 }
 
 impl Control {
-    /// Background work over this state, with the admin listener already bound.
-    pub const fn new(shared: Arc<Shared>, arguments: ConfigArgs, admin: TcpListener) -> Self {
-        Self { shared, arguments, admin: Mutex::new(Some(admin)) }
+    /// Background work over this state, with sockets that are bound already.
+    pub const fn new(shared: Arc<Shared>, arguments: ConfigArgs, admin: TcpListener, offer: Option<Offer>) -> Self {
+        Self { shared, arguments, admin: Mutex::new(Some(admin)), offer: Mutex::new(offer) }
+    }
+
+    /// Serves operators until a successor does.
+    async fn serve_until_relieved(&self, mut shutdown: ShutdownWatch) {
+        let relieved = tokio::select! {
+            relieved = self.await_successor(shutdown.clone()) => relieved,
+            () = self.serve_admin() => return,
+        };
+        // The admin listener is closed by now: whoever asks for readiness asks the successor.
+        self.shared.stopping.relieve();
+        let _ = shutdown.wait_for(|stopping| *stopping).await;
+        drop(relieved);
+    }
+
+    async fn await_successor(&self, mut shutdown: ShutdownWatch) -> Relieved {
+        let offer = self.offer.lock().take();
+        if let Some(offer) = offer {
+            tokio::select! {
+                relieved = offer.until_relieved() => return relieved,
+                // Nothing listens any more, so nothing can be handed over.
+                _ = shutdown.wait_for(|stopping| *stopping) => {}
+            }
+        }
+        pending().await
     }
 
     async fn serve_admin(&self) {
@@ -51,8 +83,15 @@ impl Control {
 
 #[async_trait]
 impl BackgroundService for Control {
-    async fn start(&self, _shutdown: ShutdownWatch) {
+    async fn start(&self, shutdown: ShutdownWatch) {
+        let may_be_relieved = self.shared.started.server.upgrade_socket.is_some();
         // None of these ends by itself; the process does.
-        tokio::join!(self.serve_admin(), self.check_health(), reload::watch(&self.shared, &self.arguments));
+        tokio::join!(
+            self.serve_until_relieved(shutdown),
+            self.check_health(),
+            overload::watch(&self.shared),
+            reload::watch(&self.shared, &self.arguments),
+            handover::keep_starting(may_be_relieved),
+        );
     }
 }

@@ -108,7 +108,8 @@ fn reload(shared: &Shared, arguments: &ConfigArgs) {
 /// Everything that a reload reads.
 fn files(arguments: &ConfigArgs, config: &Config) -> Vec<PathBuf> {
     let certificates = config.tls.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
-    arguments.config.iter().cloned().chain(certificates).collect()
+    let others = arguments.config.iter().chain(&config.tls.ticket_keys).cloned();
+    others.chain(certificates).collect()
 }
 
 fn watch_files(files: &[PathBuf], changed: &mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {

@@ -4,10 +4,7 @@
 //! ever sees half of two configurations. State that must survive the swap is [`Shared`].
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -24,7 +21,10 @@ use crate::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
     },
+    overload::Overload,
     request::route::{Route, RouteRule, RouteTable},
+    response::compressor::Compression,
+    stop::Stopping,
     upstream::{Registry, Upstream},
 };
 
@@ -41,6 +41,8 @@ pub struct Runtime {
     pub routes: RouteTable,
     /// Every upstream.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Compression of answers.
+    pub compression: Compression,
 }
 
 impl Runtime {
@@ -55,14 +57,23 @@ impl Runtime {
         let bounds = &config.connections;
         let edge = Arc::new(Settings {
             tls: tls.config(),
+            proxy: config.listen.proxy.clone(),
             handshake_timeout: bounds.handshake_timeout,
             idle_timeout: bounds.idle_timeout,
+            idle_grace: config.server.idle_grace,
             head_timeout: bounds.head_timeout,
-            max_connections: bounds.max,
-            max_connections_per_address: bounds.max_per_address,
+            body_timeout: bounds.body_timeout,
+            write_timeout: bounds.write_timeout,
+            min_rate: bounds.min_rate,
+            max_age: bounds.max_age,
+            age_grace: config.server.drain_timeout,
+            caps: bounds.caps,
+            http2_streams: bounds.max_streams,
+            floods: bounds.floods,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        Self { config, tls, edge, routes, upstreams }
+        let compression = Compression::new(config.compression.clone(), metrics);
+        Self { config, tls, edge, routes, upstreams, compression }
     }
 }
 
@@ -73,7 +84,8 @@ pub struct Shared {
     /// Tells background tasks that the runtime was swapped.
     swapped: watch::Sender<()>,
     registry: Registry,
-    draining: AtomicBool,
+    /// How far a stop has come.
+    pub stopping: Stopping,
     /// What the process was started with: keys that need a restart keep these values.
     pub started: Config,
     /// What lets clients resume their TLS sessions.
@@ -82,6 +94,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// One line a request.
     pub access_log: AccessLog,
+    /// Whether there is room for more.
+    pub overload: Overload,
 }
 
 impl Shared {
@@ -90,15 +104,17 @@ impl Shared {
         let registry = Registry::default();
         let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
+        let overload = Overload::new(&metrics);
         let shared = Self {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
             registry,
-            draining: AtomicBool::new(false),
+            stopping: Stopping::default(),
             started,
             sessions,
             metrics,
             access_log,
+            overload,
         };
         shared.note_success();
         shared.note_certificates(None);
@@ -128,23 +144,13 @@ impl Shared {
         LISTENERS.iter().map(|listener| self.metrics.connections_open.with_label_values(&[*listener]).get()).sum()
     }
 
-    /// From now on the gateway is not ready, and each HTTP/1 answer is the last of its connection.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the gateway is stopping.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-
     /// Exports that the configuration was loaded just now.
     pub fn note_success(&self) {
         self.metrics.reload_successful.set(1);
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 
-    /// Exports when each certificate in force ends, and no longer those that are gone.
+    /// Exports when each certificate in force and the last ticket key ends, and no longer those that are gone.
     fn note_certificates(&self, before: Option<&Runtime>) {
         let runtime = self.runtime();
         let ends = runtime.tls.ends();
@@ -153,6 +159,7 @@ impl Shared {
                 self.metrics.forget_certificate(name);
             }
         }
+        self.metrics.ticket_key_end.set(runtime.tls.ticket_key_end().map_or(0, timestamp));
         for (name, end) in ends {
             self.metrics.certificate_end.with_label_values(&[name]).set(timestamp(end));
         }

@@ -6,19 +6,19 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-use async_trait::async_trait;
 use pingora::{
     proxy::http_proxy,
-    server::{ExecutionPhase, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, configuration::ServerConf},
+    server::{ExecutionPhase, RunArgs, Server, configuration::ServerConf},
     services::{background::background_service, listening::Service},
 };
-use todo_shared::{cli::ConfigArgs, config::Report, stop::StopSignals, telemetry};
-use tokio::sync::broadcast::error::RecvError;
+use todo_shared::{cli::ConfigArgs, config::Report, telemetry};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::{
     config::{self, Config},
@@ -27,10 +27,13 @@ use crate::{
         Edge,
         tls::{self, Errors, Sessions, Tls, Warning},
     },
+    handover::{self, HandoverError, Offer, Predecessor},
     listeners::Bound,
     observe::{access_log::AccessLog, metrics::Metrics},
+    overload,
     proxy::Proxy,
     runtime::Shared,
+    stop::{Stop, drain},
     surroundings::Gateway,
 };
 
@@ -39,9 +42,6 @@ const IDLE_UPSTREAM_CONNECTIONS: usize = 512;
 
 /// Longer than any drain, which is what ends the process.
 const LONGEST_GRACE: Duration = Duration::from_hours(24);
-
-/// How often a stop looks whether the last connection has ended.
-const DRAIN_STEP: Duration = Duration::from_millis(20);
 
 /// Why the gateway did not start: one sentence for the person who started it.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,17 @@ pub enum StartError {
         address: SocketAddr,
         /// The key that names it.
         key: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A running gateway does not hand its sockets over.
+    #[error("{0}")]
+    Handover(#[from] HandoverError),
+    /// The socket for the next upgrade cannot be made.
+    #[error("cannot listen on {} (server.upgrade_socket): {source}", path.display())]
+    UpgradeSocket {
+        /// The socket.
+        path: PathBuf,
         /// What the system says.
         source: io::Error,
     },
@@ -124,36 +135,78 @@ pub fn check(arguments: &ConfigArgs) -> Result<Vec<Warning>, StartError> {
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     let config = config::load(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
+    overload::raise_descriptor_limit();
     let sessions = Sessions::new().map_err(Errors::from)?;
     let tls = certificates(&config, &sessions, SystemTime::now())?;
-    let (listen, admin) = (config.listen, config.admin.listen);
-    let mut sockets = vec![bind("listen.https", listen.https)?];
-    if let Some(http) = listen.http {
-        sockets.push(bind("listen.http", http)?);
-    }
-    let admin_socket = bind("admin.listen", admin)?;
-
     let shared = Arc::new(share(config, tls, sessions)?);
+    let mut sockets = Sockets::open(&shared.started)?;
+
     let mut pingora = Server::new_with_opt_and_conf(None, conf(&shared.started));
     pingora.bootstrap();
-    pingora.add_service(Bound::new(edge_service(&shared, &pingora.configuration), sockets)?);
-    pingora.add_service(background_service("control", Control::new(Arc::clone(&shared), arguments, admin_socket)));
+    let edge = edge_service(&shared, &pingora.configuration);
+    pingora.add_service(Bound::new(edge, sockets.clients)?);
+    let control = Control::new(Arc::clone(&shared), arguments, sockets.admin, sockets.offer.take());
+    pingora.add_service(background_service("control", control));
 
     let mut phases = pingora.watch_execution_phase();
     let stop = Stop { shared: Arc::clone(&shared) };
     thread::spawn(move || pingora.run(RunArgs { shutdown_signal: Box::new(stop) }));
+    until(&mut phases, |phase| matches!(phase, ExecutionPhase::Running))?;
+    let Config { listen, admin, .. } = &shared.started;
     let http = listen.http.map(tracing::field::display);
-    tracing::info!(https = %listen.https, http, %admin, "running");
+    tracing::info!(https = %listen.https, http, admin = %admin.listen, "running");
+    handover::tell_service_manager();
+    if let Some(predecessor) = sockets.predecessor.take() {
+        predecessor.relieve();
+        tracing::info!("the gateway before this one accepts nothing more; this one is alone");
+    }
+    until(&mut phases, |phase| matches!(phase, ExecutionPhase::GracefulTerminate))?;
+    drain(&shared);
+    shared.access_log.stop();
+    Ok(())
+}
+
+/// Waits until Pingora has come to this phase.
+fn until(phases: &mut Receiver<ExecutionPhase>, expected: fn(&ExecutionPhase) -> bool) -> Result<(), StartError> {
     loop {
         match phases.blocking_recv() {
-            Ok(ExecutionPhase::GracefulTerminate) => break,
+            Ok(phase) if expected(&phase) => return Ok(()),
             Ok(ExecutionPhase::Terminated) | Err(RecvError::Closed) => return Err(StartError::Ended),
             Ok(_) | Err(RecvError::Lagged(_)) => {}
         }
     }
-    drain(&shared);
-    shared.access_log.stop();
-    Ok(())
+}
+
+/// Every listening socket, bound here or taken over.
+struct Sockets {
+    clients: Vec<TcpListener>,
+    admin: TcpListener,
+    offer: Option<Offer>,
+    predecessor: Option<Predecessor>,
+}
+
+impl Sockets {
+    fn open(config: &Config) -> Result<Self, StartError> {
+        let upgrade = config.server.upgrade_socket.as_deref();
+        let mut predecessor = upgrade.map(Predecessor::meet).transpose()?.flatten();
+        let mut open = |key, address| match predecessor.as_mut().and_then(|before| before.tcp(address)) {
+            Some(socket) => Ok(socket),
+            None => TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source }),
+        };
+        let mut clients = vec![open("listen.https", config.listen.https)?];
+        if let Some(http) = config.listen.http {
+            clients.push(open("listen.http", http)?);
+        }
+        let admin = open("admin.listen", config.admin.listen)?;
+        let offer = upgrade.map(|path| {
+            let taken = predecessor.as_mut().and_then(|before| before.unix(path));
+            let awaited_on = taken.map_or_else(|| handover::listen(path), Ok);
+            awaited_on
+                .and_then(|socket| Offer::new(socket, clients.iter().chain([&admin])))
+                .map_err(|source| StartError::UpgradeSocket { path: path.to_owned(), source })
+        });
+        Ok(Self { offer: offer.transpose()?, clients, admin, predecessor })
+    }
 }
 
 fn share(config: Config, tls: Tls, sessions: Sessions) -> Result<Shared, StartError> {
@@ -166,14 +219,9 @@ fn share(config: Config, tls: Tls, sessions: Sessions) -> Result<Shared, StartEr
 
 /// The listeners: one service for both, because each service has threads of its own.
 fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>) -> Service<Edge<Proxy>> {
-    let (listen, idle) = (shared.started.listen, shared.started.connections.idle_timeout);
     let proxy = http_proxy(conf, Proxy::new(Arc::clone(shared)));
-    let gateway = Gateway::new(Arc::clone(shared), listen.http);
-    Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle))
-}
-
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|source| StartError::Listen { address, key, source })
+    let gateway = Gateway::new(Arc::clone(shared), shared.started.listen.http);
+    Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway)))
 }
 
 fn conf(config: &Config) -> ServerConf {
@@ -183,42 +231,4 @@ fn conf(config: &Config) -> ServerConf {
         grace_period_seconds: Some(LONGEST_GRACE.as_secs()),
         ..ServerConf::default()
     }
-}
-
-/// Says no to load balancers at once, and lets Pingora stop when the stop delay is over.
-struct Stop {
-    shared: Arc<Shared>,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        match StopSignals::listen() {
-            Ok(mut signals) => {
-                signals.next().await;
-                self.shared.drain();
-                signals.delay(self.shared.runtime().config.server.stop_delay).await;
-            }
-            // A process that cannot be stopped must not run.
-            Err(error) => {
-                tracing::error!(%error, "signals cannot be received; stopping");
-                self.shared.drain();
-            }
-        }
-        tracing::info!("stopping: no new connections, requests in flight are finished");
-        ShutdownSignal::GracefulTerminate
-    }
-}
-
-/// Waits until the last connection has ended, or for the time that a stop may take.
-fn drain(shared: &Shared) {
-    let deadline = Instant::now() + shared.runtime().config.server.drain_timeout;
-    while shared.open_connections() > 0 {
-        if Instant::now() >= deadline {
-            tracing::warn!(open = shared.open_connections(), "stopped before every connection had ended");
-            return;
-        }
-        thread::sleep(DRAIN_STEP);
-    }
-    tracing::info!("stopped");
 }

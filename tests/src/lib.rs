@@ -9,13 +9,16 @@
 )]
 
 pub mod api;
+pub mod certificates;
 pub mod client;
 pub mod generated;
 pub mod h2_frames;
+pub mod load;
 pub mod origin;
 pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod stack;
+pub mod stage;
 pub mod wait;

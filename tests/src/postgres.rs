@@ -1,7 +1,8 @@
 //! A private PostgreSQL cluster on a free loopback port, run by an unprivileged user and removed when dropped.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -110,6 +111,36 @@ pub fn query(url: &str, statement: &str) -> io::Result<String> {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     } else {
         Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+    }
+}
+
+/// A transaction that has a table for itself until this is dropped.
+#[derive(Debug)]
+pub struct Locked(std::process::Child);
+
+impl Locked {
+    /// Locks it, and returns when it is locked.
+    ///
+    /// # Errors
+    /// `psql` cannot be started or ended before the table was locked.
+    pub fn table(url: &str, table: &str) -> io::Result<Self> {
+        let mut psql = Command::new(program("psql")?);
+        psql.args(["-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", url]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut locked = Self(psql.spawn()?);
+        let missing = || io::Error::other("psql has no pipe");
+        let input = locked.0.stdin.as_mut().ok_or_else(missing)?;
+        writeln!(input, "BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n\\echo locked")?;
+        let mut said = String::new();
+        BufReader::new(locked.0.stdout.as_mut().ok_or_else(missing)?).read_line(&mut said)?;
+        if said == "locked\n" { Ok(locked) } else { Err(io::Error::other(format!("{table} was not locked: {said}"))) }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Its connection ends with its input, and the server rolls back.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Signal {
     Interrupt,
     /// Ask to read the configuration again.
     HangUp,
+    /// Ask to start a successor.
+    User2,
     /// Stop at once, without a chance to clean up.
     Kill,
 }
@@ -51,6 +53,7 @@ impl Process {
             Signal::Terminate => "-TERM",
             Signal::Interrupt => "-INT",
             Signal::HangUp => "-HUP",
+            Signal::User2 => "-USR2",
             Signal::Kill => "-KILL",
         };
         let _ = Command::new("kill").args([name, &self.child.id().to_string()]).stderr(Stdio::null()).status();

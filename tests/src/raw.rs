@@ -41,6 +41,14 @@ pub fn tls_config(ca: &std::path::Path, alpn: &[&str]) -> io::Result<ClientConfi
 pub async fn connect_tls(config: Arc<ClientConfig>, port: u16, name: &str) -> io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
+    shake_hands(config, stream, name).await
+}
+
+/// Shakes hands as `name` on a connection that has been used for something else until now.
+///
+/// # Errors
+/// Those of the handshake.
+pub async fn shake_hands(config: Arc<ClientConfig>, stream: TcpStream, name: &str) -> io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, stream).await
 }

@@ -4,15 +4,19 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::{
     api::{self, Api, merge},
     client::Client,
     ports,
     process::{Process, tier},
+    raw::{connect_tls, tls_config},
 };
 
 /// A running gateway.
@@ -37,11 +41,26 @@ impl Gateway {
     /// # Errors
     /// When it does not start.
     pub async fn start(folder: &Path, upstreams: &[u16], extra: &str) -> io::Result<Self> {
+        Self::start_with(folder, upstreams, extra, &[]).await
+    }
+
+    /// The same with variables of the environment.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_with(
+        folder: &Path,
+        upstreams: &[u16],
+        extra: &str,
+        variables: &[(&str, PathBuf)],
+    ) -> io::Result<Self> {
         let (https_port, http_port, admin_port) = (ports::free()?, ports::free()?, ports::free()?);
         let config = folder.join("gateway.toml");
         let toml = settings(https_port, http_port, admin_port, folder, upstreams);
         fs::write(&config, merge(&toml, extra)?)?;
-        let process = Process::start("gateway", folder, &mut command(&config)?)?;
+        let mut command = command(&config)?;
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
+        let process = Process::start("gateway", folder, &mut command)?;
         let mut gateway = Self { https_port, http_port, admin_port, config, process, folder: folder.to_path_buf() };
         gateway.ready().await?;
         Ok(gateway)
@@ -54,6 +73,16 @@ impl Gateway {
     pub async fn restart(&mut self) -> io::Result<()> {
         self.process = Process::start("gateway", &self.folder, &mut command(&self.config)?)?;
         self.ready().await
+    }
+
+    /// Starts a process beside the running one, which is to take over from it (`server.upgrade_socket`), and hands back
+    /// the one that was running.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn upgrade(&mut self, name: &str) -> io::Result<Process> {
+        let successor = Process::start(name, &self.folder, &mut command(&self.config)?)?;
+        Ok(std::mem::replace(&mut self.process, successor))
     }
 
     async fn ready(&mut self) -> io::Result<()> {
@@ -86,6 +115,15 @@ impl Gateway {
     /// When the CA cannot be read.
     pub fn client(&self) -> io::Result<Client> {
         Client::https(self.https_port, &self.ca())
+    }
+
+    /// A connection to the HTTPS listener for HTTP/1.1 in raw octets.
+    ///
+    /// # Errors
+    /// Those of the connection and the handshake.
+    pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        let config = tls_config(&self.ca(), &["http/1.1"])?;
+        connect_tls(Arc::new(config), self.https_port, "localhost").await
     }
 
     /// A client of the admin listener.

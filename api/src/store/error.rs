@@ -56,10 +56,11 @@ impl From<sqlx::Error> for StoreError {
 
 /// Whether an error code (SQLSTATE, or SQLite's extended result code) speaks of a state of the database that passes.
 fn is_passing(code: &str) -> bool {
-    // SQLSTATE: 08 connection, 40 given up because of others, 53 out of resources, 55P03 lock, 57 operator or timeout,
+    // SQLSTATE: 08 connection, 28 not let in (a password that was changed), 3D000 no such database (yet), 40 given up because of others, 53 out of resources, 55P03 lock, 57 operator or timeout,
     // 25006 read-only (a primary that became a replica).
     if code.len() == 5 {
-        return matches!(code.get(..2), Some("08" | "40" | "53" | "57")) || matches!(code, "55P03" | "25006");
+        return matches!(code.get(..2), Some("08" | "28" | "40" | "53" | "57"))
+            || matches!(code, "3D000" | "55P03" | "25006");
     }
     // SQLite (never five digits): the low octet is the primary code: 5 busy, 6 locked, 10 I/O, 13 disk full, 14 cannot open.
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 10 | 13 | 14))
@@ -71,7 +72,10 @@ mod tests {
 
     #[test]
     fn codes_that_pass_and_codes_that_stay() {
-        for code in ["08006", "57P01", "57014", "53300", "40P01", "25006", "5", "261", "517", "10", "3338", "14"] {
+        for code in [
+            "08006", "28P01", "3D000", "57P01", "57014", "53300", "40P01", "25006", "5", "261", "517", "10", "3338",
+            "14",
+        ] {
             assert!(is_passing(code), "{code}");
         }
         for code in ["23505", "42601", "22001", "19", "2067", "1", ""] {

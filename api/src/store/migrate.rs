@@ -42,6 +42,12 @@ fn is_missing_table(error: &dyn DatabaseError) -> bool {
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
 const LOCK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// PostgreSQL's `lock_timeout` of a migration, in its own notation. Short, because whoever wants the table after us waits
+/// behind us for as long.
+const LOCK_TIMEOUT: &str = "5s";
+/// The SQLSTATE of what waited longer.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Why the database could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
@@ -51,6 +57,12 @@ pub enum MigrateError {
     /// The lock file beside the SQLite database, or their folder, cannot be made, or it is held for too long.
     #[error("the lock file beside the database cannot be taken: {0}")]
     Lock(#[source] std::io::Error),
+    /// A table is locked by a transaction that does not end, or another process migrates.
+    #[error(
+        "somebody else held a lock on the database for {LOCK_TIMEOUT}, and nothing was changed: end the long transaction \
+         (pg_stat_activity shows it), or wait for the other migration, and run this again"
+    )]
+    Locked,
     /// A migration failed, or what is applied is not what this build holds.
     #[error("the migration failed: {0}")]
     Apply(#[from] sqlx::migrate::MigrateError),
@@ -82,6 +94,7 @@ impl fmt::Display for Migrated {
 pub async fn migrate(url: &str) -> Result<Migrated, MigrateError> {
     let run = match Database::of(url)? {
         Database::Postgres(options) => {
+            let options = options.options([("lock_timeout", LOCK_TIMEOUT)]);
             let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
             let run = migrator(&POSTGRES).run(&pool).await;
             pool.close().await;
@@ -103,13 +116,18 @@ pub async fn migrate(url: &str) -> Result<Migrated, MigrateError> {
         Ok(()) => Ok(Migrated::UpToDate),
         // sqlx compares what is applied with what it knows before it applies anything.
         Err(sqlx::migrate::MigrateError::VersionMissing(version)) if version > NEWEST => Ok(Migrated::Newer(version)),
+        Err(
+            sqlx::migrate::MigrateError::Execute(sqlx::Error::Database(error))
+            | sqlx::migrate::MigrateError::ExecuteMigration(sqlx::Error::Database(error), _),
+        ) if error.code().is_some_and(|code| code == LOCK_NOT_AVAILABLE) => Err(MigrateError::Locked),
         Err(error) => Err(error.into()),
     }
 }
 
 fn migrator(versions: &[(i64, &'static str, &'static str)]) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        let alone = sql.starts_with("-- no-transaction");
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), alone)
     };
     Migrator::with_migrations(versions.iter().map(migration).collect())
 }

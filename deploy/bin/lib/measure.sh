@@ -129,7 +129,7 @@ machine_use() {
         [[ -n ${ticks[$part]} ]] || { echo .; return; }
         sum="$sum + ${ticks[$part]}"
     done
-    echo ", $(calculate %.0f "100 * ($machine_busy - ($sum)) / $machine_all") % with other things than these parts."
+    echo ", $(calculate %.0f "($machine_busy > ($sum)) * 100 * ($machine_busy - ($sum)) / $machine_all + 0") % with other things than these parts."
 }
 
 table_of_parts() {

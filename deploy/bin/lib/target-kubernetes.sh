@@ -5,7 +5,8 @@
 # shellcheck source=/dev/null
 . deploy/bin/lib/chart.sh
 RELEASE=todo-platform
-HELM_TIMEOUT=${DEPLOY_HELM_TIMEOUT:-10m}
+# Longer than the chart gives its migration (migrations.timeoutSeconds), which is part of an upgrade.
+HELM_TIMEOUT=${DEPLOY_HELM_TIMEOUT:-15m}
 # What the machine has comes first.
 PATH=$PATH:$PWD/target/tools/bin
 
@@ -106,13 +107,22 @@ target_begin() { # version to go back to, the other one
     echo "helm works on it, for $HELM_TIMEOUT at most"
 }
 
+# Fails with 3 when somebody else's roll-out works on the release: then nothing is ours to take back.
 target_replace() { # version
     h upgrade --install "$RELEASE" "$CHART" --create-namespace --values "$CHART/values-$environment.yaml" --set-string "image.tag=$1" ${IMAGE_REGISTRY:+--set-string "image.registry=$IMAGE_REGISTRY"} \
-        --description "$1" --wait --timeout "$HELM_TIMEOUT" --history-max 20 >&2
+        --description "$1" --wait --timeout "$HELM_TIMEOUT" --history-max 20 >&2 2>"$errors" && return
+    cat "$errors" >&2
+    ! grep -q 'another operation .* is in progress' "$errors" || return 3
+    return 1
+}
+
+# The values may differ although the version is the same; Helm finds out, and replaces only what does.
+target_unchanged() { # version
+    return 1
 }
 
 target_back() { # version
-    h rollback "$RELEASE" "$(revision_of "$1")" --wait --timeout "$HELM_TIMEOUT" >&2
+    h rollback "$RELEASE" "$(revision_of "$1")" --wait --timeout "$HELM_TIMEOUT" --history-max 20 >&2
 }
 
 target_end() { # version

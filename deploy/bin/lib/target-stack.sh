@@ -81,6 +81,11 @@ target_end() { # version
     rm -f "$STACK/run/rollout"
 }
 
+# A version is the whole of it: the processes' configuration is the stack's own.
+target_unchanged() { # version
+    :
+}
+
 # Replaces every process that does not run this version, or is not ready, by one that does.
 target_replace() { # version
     local part

@@ -6,7 +6,7 @@ use todo_shared::config::Section;
 use crate::request::client_address::ClientAddressRule;
 
 /// A network, or one address.
-struct Network(IpNet);
+pub(super) struct Network(pub(super) IpNet);
 
 impl std::str::FromStr for Network {
     type Err = String;

@@ -89,6 +89,22 @@ fn each_section_refuses_values_without_meaning() {
         ("client_address.field = \"x-real-ip\"", "expected `x-forwarded-for`"),
         ("headers.frame_options = \"ALLOW\"", "is not one of DENY"),
         ("headers.content_security_policy = \"default-src none\"", "single quotes"),
+        ("cors.allowed_origins = [\"https://a.example/\"]", "as browsers do"),
+        ("cors.allowed_origins = [\"https://a.example:443\"]", "browsers leave out"),
+        ("cors.allowed_origins = [\"null\"]", "cannot be told from a stranger"),
+        ("cors.allowed_origins = [\"*\", \"https://a.example\"]", "the others mean nothing"),
+        ("cors = {allowed_origins = [\"*\"], credentials = true}", "cannot take credentials"),
+        ("cors.allowed_headers = [\"*\"]", "not the name of a header field"),
+        ("cors.exposed_headers = [\"a b\"]", "not the name of a header field"),
+        ("cors.max_age = \"25h\"", "24h or less"),
+        ("compression.codings = [\"deflate\"]", "expected `zstd`, `br` or `gzip`"),
+        ("compression.codings = [\"br\", \"br\"]", "stands there twice"),
+        ("compression.types = [\"text\"]", "is not a media type"),
+        ("compression.types = [\"text/event-stream\"]", "events are never compressed"),
+        ("compression.zstd_level = 8", "from 1 to 7"),
+        ("compression.br_level = 0", "from 1 to 6"),
+        ("compression.gzip_level = 10", "from 1 to 9"),
+        ("compression.max_concurrent = 0", "at least 1"),
         ("routes = []", "there is no route"),
         ("upstreams.api.addresses = []", "needs an address"),
         ("upstreams.api.addresses = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "stands there twice"),
@@ -127,6 +143,8 @@ fn routes_are_checked_alone_and_together() {
         (route("paths = [\"/\"]").replace("GET", "TRACE"), "no method that a route takes"),
         (route("paths = [\"/\"]").replace("\"api\"", "\"apo\""), "there is no upstream `apo`"),
         (route("paths = [\"/\"]").replace("\"r\"", "\"none\""), "`none` is taken"),
+        (route("paths = [\"/\"]\nstream_idle_timeout = \"0s\""), "more than zero"),
+        (route("paths = [\"/\"]\ncompress = \"no\""), "expected `true` or `false`"),
         (route("paths = [\"/\"]").repeat(2), "two routes are called `r`"),
         (
             route("paths = [\"/\"]") + &route("paths = [\"/\"]").replace("\"r\"", "\"s\""),
@@ -175,7 +193,7 @@ fn keys_read_at_start_up_are_named_and_not_applied() {
         "listen.https = \"127.0.0.1:1\"\nadmin.listen = \"127.0.0.1:2\"\nadmin.token = \"0123456789abcdef0123456789abcdef\"\nserver.drain_timeout = \"1s\"",
     );
     assert_eq!(changed.keep_started(&started), ["listen.https", "admin.listen", "admin.token"]);
-    assert_eq!((changed.listen, changed.admin.listen), (started.listen, started.admin.listen));
+    assert_eq!((&changed.listen, changed.admin.listen), (&started.listen, started.admin.listen));
     assert!(changed.admin.token.is_none());
     assert_eq!(changed.listen.redirect_port(), 8443);
     assert_ne!(changed.server, started.server, "what can be applied is");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Version;
-use pingora::proxy::Session;
+use pingora::{http::ResponseHeader, proxy::Session};
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -16,14 +16,14 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::{Closed, connection_info},
+    edge::{Closed, Pace, Settings, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
         query,
         record::RequestRecord,
     },
-    request::route::Route,
+    request::{cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
     upstream::Endpoint,
@@ -50,6 +50,8 @@ pub struct Context {
     pub tls: Option<(TlsName, bool)>,
     /// Whether a trusted proxy says that it speaks TLS with the client.
     tls_ends_before: bool,
+    /// What the page that asks may read, if it comes from an allowed origin.
+    pub grant: Option<Grant>,
     /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
@@ -68,9 +70,35 @@ pub struct Context {
     pub failure: Option<Code>,
     /// Octets of the body so far.
     body_received: u64,
+    /// How slow the body may be over HTTP/2, where the connection's own deadline cannot tell one stream from another.
+    body_pace: Option<BodyPace>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     _in_flight: InFlight,
+}
+
+/// The pace of a body whose pieces are seen as they come.
+#[derive(Debug)]
+struct BodyPace {
+    pace: Pace,
+    deadline: Option<Instant>,
+}
+
+impl BodyPace {
+    fn begin(settings: &Settings) -> Self {
+        let mut pace = Pace::new(settings.body_timeout, settings.min_rate);
+        let deadline = pace.wait(Instant::now);
+        Self { pace, deadline }
+    }
+
+    /// Takes note of a piece; whether it came too late.
+    fn is_late(&mut self, octets: usize) -> bool {
+        let now = Instant::now();
+        let is_late = self.deadline.is_some_and(|deadline| now >= deadline);
+        self.pace.progress(octets, || now);
+        self.deadline = self.pace.wait(|| now);
+        is_late
+    }
 }
 
 /// A version of TLS by its usual name.
@@ -106,6 +134,7 @@ impl Context {
             version: Version::HTTP_11,
             tls: None,
             tls_ends_before: false,
+            grant: None,
             host: String::new(),
             route: None,
             endpoint: None,
@@ -115,6 +144,7 @@ impl Context {
             problem: ProblemReader::default(),
             failure: None,
             body_received: 0,
+            body_pace: None,
             body_is_whole: false,
             _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
         }
@@ -130,6 +160,7 @@ impl Context {
         let peer = connection.map_or(self.client, |info| info.peer.ip());
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
+        self.grant = self.runtime.config.cors.grant(&head.headers);
         if rule.trusts(peer) {
             self.tls_ends_before = rule.says_tls(&head.headers);
             let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
@@ -148,8 +179,16 @@ impl Context {
         self.tls.is_some() || self.tls_ends_before
     }
 
-    /// The policy for the answer.
-    pub fn responses(&self) -> &ResponsePolicy {
+    /// Puts an answer to this request under the policies that hold for it, whoever made it.
+    ///
+    /// # Errors
+    /// Those of Pingora's header map, which has a bound of its own.
+    pub fn apply_policies(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
+        self.responses().apply(answer, self.over_tls())?;
+        self.runtime.config.cors.apply(answer, self.grant.as_ref())
+    }
+
+    fn responses(&self) -> &ResponsePolicy {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
@@ -158,16 +197,23 @@ impl Context {
     pub fn begin_attempt(&mut self, route: &Route) -> Duration {
         self.body_received = 0;
         self.body_is_whole = false;
+        self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
         route.rule.timeout.saturating_sub(began.elapsed())
     }
 
     /// Whether the route's time is over.
-    pub fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         match (&self.route, self.upstream_began) {
             (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
             _ => false,
         }
+    }
+
+    /// Whether the answer should have ended by now. One that streams ends when it pleases.
+    pub fn answer_is_overdue(&self) -> bool {
+        let streams = self.route.as_ref().is_some_and(|route| route.rule.stream_idle_timeout.is_some());
+        !streams && self.is_overdue()
     }
 
     /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.
@@ -180,7 +226,7 @@ impl Context {
         let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
         if self.body_received > limit {
             Err(Code::BodyTooLarge)
-        } else if !is_last && self.is_overdue() {
+        } else if !is_last && (self.is_overdue() || self.body_pace.as_mut().is_some_and(|pace| pace.is_late(octets))) {
             Err(Code::RequestTimeout)
         } else {
             Ok(())

@@ -3,7 +3,9 @@
 
 pub mod authority;
 pub mod client_address;
+pub mod conditions;
 pub mod context;
+pub mod cors;
 pub mod forward;
 pub mod host;
 pub mod path;
@@ -68,6 +70,11 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     })?;
     let path = path::normalise(target.path)
         .map_err(|refusal| Reply::refuse_with(Code::RequestMalformed, refusal.to_string()))?;
+    if let Some(preflight) =
+        runtime.config.cors.preflight(head, context.grant.as_ref(), &runtime.routes, &authority, &path)
+    {
+        return Err(Reply::Preflight(preflight));
+    }
     let route = find_route(&runtime, &authority, &path, &head.method)?;
     context.route = Some(Arc::clone(route));
 

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use todo_tests::{
     api::Api,
     client::{Account, Client},
-    postgres::Postgres,
+    postgres::{Locked, Postgres},
     process::{Signal, tier},
     stack::{Gateway, Stack},
     wait::eventually,
@@ -288,4 +288,23 @@ pub(crate) async fn two_replicas_migrate_once(services: &Services, database: Dat
     }
     let api = Api::start(folder.path(), &url, "").await.unwrap();
     Client::http(api.port).unwrap().register().await;
+}
+
+/// Waiting for a lock, a migration stops whoever wants the table after it; so it gives up soon, and says what to do.
+pub(crate) async fn a_locked_database_is_not_waited_for(services: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = services.fresh(Database::Postgres, folder.path()).await.unwrap();
+    let migrate = || {
+        let mut command = tier("todo-api").unwrap();
+        command.arg("migrate").env("TODO_API__DATABASE__URL", &url);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    assert!(migrate().await.unwrap().status.success());
+    let locked = Locked::table(&url, "_sqlx_migrations").unwrap();
+    let output = migrate().await.unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("somebody else held a lock on the database for 5s, and nothing was changed"), "{said}");
+    drop(locked);
+    assert!(migrate().await.unwrap().status.success());
 }

@@ -46,20 +46,34 @@ pub(crate) async fn rolls_out_and_back() {
     assert!(said.lines().last().is_some_and(|line| line.starts_with("deploy: 1.0.0 serves after ")), "{said}");
     let calls = cluster.read("calls");
     let upgrade = calls.lines().find(|line| line.contains(" upgrade ")).expect("an upgrade");
-    for word in ["--namespace todo-staging", "values-staging.yaml", "image.tag=1.0.0", "--wait", "--timeout 10m"] {
+    for word in ["--namespace todo-staging", "values-staging.yaml", "image.tag=1.0.0", "--wait", "--timeout 15m"] {
         assert!(upgrade.contains(word), "no {word} in {upgrade}");
     }
     let mut elsewhere = cluster.command("deploy/bin/deploy", &["1.1.0"]);
     elsewhere.env("GITHUB_OUTPUT", cluster.folder.path().join("output"));
     run(elsewhere.env("IMAGE_REGISTRY", "registry.example.org/todo")).succeeded();
-    assert!(run(&mut elsewhere).succeeded().contains("1.1.0 serves already"));
-    assert_eq!(cluster.read("output"), "before=1.0.0\n", "what was not replaced is not taken back");
+    assert_eq!(cluster.read("output"), "before=1.0.0\n");
     assert!(cluster.read("calls").contains("image.tag=1.1.0 --set-string image.registry=registry.example.org/todo "));
+
+    // The same version again takes changed values along.
+    let upgrades = || cluster.read("calls").matches(" upgrade ").count();
+    let before = upgrades();
+    cluster.run("deploy/bin/deploy", &["1.1.0"]).succeeded();
+    assert_eq!(upgrades(), before + 1);
+
+    // Somebody else's roll-out has begun between the look and the upgrade.
+    cluster.write("taken", "");
+    let output = cluster.folder.path().join("taken-output");
+    let said = run(cluster.command("deploy/bin/deploy", &["1.2.0"]).env("GITHUB_OUTPUT", &output)).failed();
+    assert!(said.starts_with("deploy: another roll-out works here"), "{said}");
+    assert!(!cluster.read("calls").contains(" rollback "), "what is somebody else's is not taken back");
+    assert!(cluster.read("taken-output").ends_with("before=\n"), "nor by the pipeline");
+    fs::remove_file(cluster.folder.path().join("taken")).expect("removed");
 
     cluster.write("broken", "1.2.0");
     let said = cluster.run("deploy/bin/deploy", &["1.2.0"]).failed();
     assert!(said.starts_with("deploy: 1.2.0 did not become ready, 1.1.0 serves again after "), "{said}");
-    assert!(cluster.read("revisions").ends_with(" deployed 1.1.0 2\n"), "{}", cluster.read("revisions"));
+    assert!(cluster.read("revisions").ends_with(" deployed 1.1.0 3\n"), "{}", cluster.read("revisions"));
 
     let said = cluster.run("deploy/bin/rollback", &[]).succeeded();
     assert!(said.contains("rollback: 1.0.0 serves after "), "{said}");

@@ -18,6 +18,7 @@ mod container;
 mod copy;
 mod deploy;
 mod documents;
+mod edge;
 mod fuzz;
 mod images;
 mod load;
@@ -95,6 +96,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         documents::every_block_of_commands_is_marked,
         documents::mistakes_are_seen,
         documents::commands_do_what_the_documents_say,
+        edge::changes_cost_no_request,
         observability::every_query_of_the_dashboard_returns_data,
         observability::what_is_exported_is_safe,
         observability::a_dead_replica_is_reported_until_it_is_back,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use todo_tests::{
     api::{Api, sqlite_url},
     client::{Account, Client, PASSWORD},
-    postgres,
+    postgres::{self, Locked},
     process::{Signal, tier},
     raw::read_answer,
     wait::eventually,
@@ -175,19 +175,11 @@ async fn statement_timeout(services: &Services) {
     let folder = tempfile::tempdir().unwrap();
     let api = Api::start(folder.path(), &url, "[database]\nstatement_timeout = \"200ms\"\n").await.unwrap();
     let user = Client::http(api.port).unwrap().register().await;
-    let locked = url.clone();
-    let lock = tokio::task::spawn_blocking(move || {
-        postgres::query(&locked, "BEGIN; LOCK TABLE todos; SELECT pg_sleep(3); COMMIT")
-    });
-    eventually("the table to be locked", PATIENCE, async || {
-        let locks = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'todos'::regclass AND granted";
-        (postgres::query(&url, locks).unwrap() == "1").then_some(())
-    })
-    .await;
+    let locked = Locked::table(&url, "todos").unwrap();
     let start = Instant::now();
     user.client.get("/v1/todos").await.expect_problem(503, "database_unavailable");
     assert!(start.elapsed() < Duration::from_secs(2), "the default is 5 s");
-    lock.await.unwrap().unwrap();
+    drop(locked);
     user.client.get("/v1/todos").await.expect(200);
 }
 

@@ -1,0 +1,47 @@
+//! The upgrade of the binary: a running gateway hands its listening sockets to a new process, and not one connection is
+//! refused or lost on the way.
+//!
+//! ```text
+//! predecessor                                successor
+//!   waits on `server.upgrade_socket`           checks its configuration, reads certificates, opens its log
+//!                                       <----- connects
+//!   sends its listening sockets ------------>  takes those its configuration names, binds the others
+//!                                              serves: until the next step, both accept
+//!                                       <----- "ready"
+//!   accepts nothing more, drains, ends
+//!   closes the connection ------------------>  is alone, and waits for its own successor
+//! ```
+//!
+//! A listening socket and the queue of connections that nobody has accepted yet are one object in the kernel, whoever holds
+//! a descriptor of it: what is queued is accepted by one of the two. Until "ready" the predecessor serves as if nothing
+//! were; a successor that fails, or takes too long, has changed nothing.
+//!
+//! Who may connect: the file is open to its owner only (mode 600), and both sides ask the kernel who the other is; it has
+//! to be the same user.
+
+mod give;
+mod message;
+mod successor;
+mod take;
+
+use std::{io, path::PathBuf, time::Duration};
+
+pub use self::{
+    give::{Offer, Relieved},
+    successor::{keep_starting, tell_service_manager},
+    take::{Predecessor, listen},
+};
+
+/// How long a successor may take from its connection to "ready".
+const LONGEST_START: Duration = Duration::from_mins(1);
+
+/// How long any other step may take.
+const LONGEST_STEP: Duration = Duration::from_secs(5);
+
+/// Why sockets could not be taken over, although a gateway runs that should hand them over.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot take over from the gateway behind {} (server.upgrade_socket): {source}; it goes on as it was", path.display())]
+pub struct HandoverError {
+    path: PathBuf,
+    source: io::Error,
+}

@@ -1,0 +1,108 @@
+//! The successor's side. It runs before anything else does, so it may block, for a bounded time.
+
+use std::{
+    fs, io,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{UnixListener, UnixStream},
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen as begin, socket_with};
+
+use crate::handover::{
+    HandoverError, LONGEST_STEP,
+    message::{READY, check_peer, receive, tcp_address, unix_path},
+};
+
+/// Successors that may wait to connect; only one is ever served.
+const BACKLOG: i32 = 4;
+
+/// A gateway that runs, and the sockets it has handed over so far to nobody but us.
+#[derive(Debug)]
+pub struct Predecessor {
+    connection: UnixStream,
+    sockets: Vec<OwnedFd>,
+}
+
+impl Predecessor {
+    /// Asks whoever listens on this path for its sockets; `None` when nobody does.
+    ///
+    /// # Errors
+    /// When somebody listens who does not hand them over: its addresses are taken, so there is no way to start.
+    pub fn meet(path: &Path) -> Result<Option<Self>, HandoverError> {
+        let connection = match UnixStream::connect(path) {
+            Ok(connection) => connection,
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+                return Ok(None);
+            }
+            Err(source) => return Err(HandoverError { path: path.to_owned(), source }),
+        };
+        let sockets = check_peer(&connection)
+            .and_then(|()| connection.set_read_timeout(Some(LONGEST_STEP)))
+            .and_then(|()| connection.set_write_timeout(Some(LONGEST_STEP)))
+            .and_then(|()| receive(&connection));
+        match sockets {
+            Ok(sockets) => Ok(Some(Self { connection, sockets })),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let source =
+                    io::Error::new(io::ErrorKind::TimedOut, "it does not answer; is another upgrade under way?");
+                Err(HandoverError { path: path.to_owned(), source })
+            }
+            Err(source) => Err(HandoverError { path: path.to_owned(), source }),
+        }
+    }
+
+    /// The socket that listens on this address, if it has one.
+    pub fn tcp(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let place = self.sockets.iter().position(|socket| tcp_address(socket) == Some(address))?;
+        Some(TcpListener::from(self.sockets.swap_remove(place)))
+    }
+
+    /// The Unix socket of this path, if it has one.
+    pub fn unix(&mut self, path: &Path) -> Option<UnixListener> {
+        let place = self.sockets.iter().position(|socket| unix_path(socket).as_deref() == Some(path))?;
+        Some(UnixListener::from(self.sockets.swap_remove(place)))
+    }
+
+    /// Tells it that we serve, and waits until it accepts nothing more. Sockets that nobody asked for are closed.
+    pub fn relieve(mut self) {
+        self.sockets.clear();
+        let told = self.connection.write_all(&[READY]);
+        // It closes the connection when it has let go. One that has died has let go, too.
+        if let Err(error) = told.and_then(|()| self.connection.read(&mut [0]).map(drop)) {
+            tracing::warn!(%error, "the gateway before this one did not say that it has let go");
+        }
+    }
+}
+
+/// The socket on which successors are awaited. Nobody but its owner can ever connect to it.
+///
+/// # Errors
+/// Those of the file system, and a path that somebody else listens on.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    match UnixStream::connect(path) {
+        Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        // Left by a process that has ended.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        Err(_) => {}
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    bind(&socket, &SocketAddrUnix::new(absolute(path)?)?)?;
+    // Before it listens nobody can connect, whatever the mode was until now.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    begin(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
+}
+
+/// What the kernel will say of the socket must not depend on a folder that somebody else is in.
+pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
+    std::path::absolute(path)
+}
