@@ -34,6 +34,7 @@ mod tls;
 mod todos;
 mod upgrade;
 mod upstream;
+mod why_codes;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -251,6 +252,9 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         streams::compressed_pieces_are_not_held_back,
         streams::a_slow_reader_slows_the_origin,
         streams::the_origin_sees_a_client_leave,
+        why_codes::a_refusal_has_one_code_everywhere,
+        why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::every_code_of_the_gateway_is_provoked,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,
