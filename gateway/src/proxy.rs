@@ -29,7 +29,7 @@ use pingora::{
 use todo_shared::{problem::Code, request_id};
 
 use crate::{
-    edge::Closed,
+    edge::{Closed, connection_info},
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
@@ -93,6 +93,8 @@ impl ProxyHttp for Proxy {
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
+        } else if connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age)) {
+            session.set_keepalive(None);
         }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
