@@ -23,6 +23,7 @@ use crate::{
     },
     overload::Overload,
     request::route::{Route, RouteRule, RouteTable},
+    response::compressor::Compression,
     stop::Stopping,
     upstream::{Registry, Upstream},
 };
@@ -40,6 +41,8 @@ pub struct Runtime {
     pub routes: RouteTable,
     /// Every upstream.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Compression of answers.
+    pub compression: Compression,
 }
 
 impl Runtime {
@@ -69,7 +72,8 @@ impl Runtime {
             floods: bounds.floods,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        Self { config, tls, edge, routes, upstreams }
+        let compression = Compression::new(config.compression.clone(), &metrics.compression);
+        Self { config, tls, edge, routes, upstreams, compression }
     }
 }
 

@@ -5,7 +5,9 @@
 
 mod access_log;
 mod client_address;
+mod compression;
 mod connections;
+mod cors;
 mod headers;
 mod hosts;
 mod listen;
@@ -35,8 +37,8 @@ pub use self::{
 };
 use crate::{
     overload::OverloadRule,
-    request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
-    response::ResponsePolicy,
+    request::{client_address::ClientAddressRule, cors::CorsRule, host::TrustedHosts, route::RouteRule},
+    response::{ResponsePolicy, compression::CompressionRule},
     upstream::UpstreamRule,
 };
 
@@ -70,6 +72,10 @@ pub struct Config {
     pub client_address: ClientAddressRule,
     /// `[headers]`
     pub responses: ResponsePolicy,
+    /// `[cors]`
+    pub cors: CorsRule,
+    /// `[compression]`
+    pub compression: CompressionRule,
     /// `[[routes]]`
     pub routes: Vec<RouteRule>,
     /// `[upstreams]`
@@ -110,6 +116,8 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let trusts_proxies = client_address.as_ref().is_none_or(ClientAddressRule::trusts_any);
     let listen = root.section("listen", |section| listen::read(section, environment, trusts_proxies));
     let headers = root.section("headers", headers::read);
+    let cors = root.section("cors", cors::read);
+    let compression = root.section("compression", compression::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
@@ -126,6 +134,8 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         hosts: hosts?,
         client_address: client_address?,
         responses: headers?.policy(),
+        cors: cors?,
+        compression: compression?,
         routes: routes?,
         upstreams: upstreams?,
         log: log?,

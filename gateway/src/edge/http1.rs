@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::edge::{
     Closed, Presence, Settings,
+    chunks::look_ahead,
     gate::Gate,
     head::{Found, Framing, Refusal, check},
 };
@@ -108,7 +109,13 @@ async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownW
         }
         if is_worth_a_check(gate.held(), checked) {
             match check(gate.held(), &settings.head) {
-                Found::Whole { octets, framing } => return Next::Head(octets, framing),
+                Found::Whole { octets, framing } => {
+                    let body = gate.held().get(octets..).unwrap_or_default();
+                    return match (framing, look_ahead(body)) {
+                        (Framing::Chunked, Err(refusal)) => Next::Refused(refusal),
+                        _ => Next::Head(octets, framing),
+                    };
+                }
                 Found::Refused(refusal) => return Next::Refused(refusal),
                 Found::Partial => checked = gate.held().len(),
             }

@@ -14,6 +14,7 @@ mod gate;
 mod head;
 mod http1;
 mod http2;
+mod options;
 mod pace;
 mod paced;
 pub mod proxy_protocol;

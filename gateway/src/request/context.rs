@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Version;
-use pingora::proxy::Session;
+use pingora::{http::ResponseHeader, proxy::Session};
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -23,7 +23,7 @@ use crate::{
         query,
         record::RequestRecord,
     },
-    request::route::Route,
+    request::{cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
     upstream::Endpoint,
@@ -44,12 +44,17 @@ pub struct Context {
     pub trace_is_continued: bool,
     /// Who asks.
     pub client: IpAddr,
+    /// How long the client's connection may wait for its next request, as Pingora counts it; `None` where it ends with this
+    /// one.
+    pub keepalive: Option<u64>,
     /// The version the client speaks; Pingora's own is rewritten for h2.
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
     pub tls: Option<(TlsName, bool)>,
     /// Whether a trusted proxy says that it speaks TLS with the client.
     tls_ends_before: bool,
+    /// What the page that asks may read, if it comes from an allowed origin.
+    pub grant: Option<Grant>,
     /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
@@ -64,6 +69,8 @@ pub struct Context {
     pub reason: Option<&'static str>,
     /// The problem document that the API sent, if it is one.
     pub problem: ProblemReader,
+    /// Interim answers (1xx) of the API so far.
+    pub interim: u8,
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
@@ -129,9 +136,11 @@ impl Context {
             trace: TraceParent::fresh(),
             trace_is_continued: false,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            keepalive: None,
             version: Version::HTTP_11,
             tls: None,
             tls_ends_before: false,
+            grant: None,
             host: String::new(),
             route: None,
             endpoint: None,
@@ -139,6 +148,7 @@ impl Context {
             upstream_ended: None,
             reason: None,
             problem: ProblemReader::default(),
+            interim: 0,
             failure: None,
             body_received: 0,
             body_pace: None,
@@ -157,6 +167,7 @@ impl Context {
         let peer = connection.map_or(self.client, |info| info.peer.ip());
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
+        self.grant = self.runtime.config.cors.grant(&head.headers);
         if rule.trusts(peer) {
             self.tls_ends_before = rule.says_tls(&head.headers);
             let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
@@ -175,8 +186,16 @@ impl Context {
         self.tls.is_some() || self.tls_ends_before
     }
 
-    /// The policy for the answer.
-    pub fn responses(&self) -> &ResponsePolicy {
+    /// Puts an answer to this request under the policies that hold for it, whoever made it.
+    ///
+    /// # Errors
+    /// Those of Pingora's header map, which has a bound of its own.
+    pub fn apply_policies(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
+        self.responses().apply(answer, self.over_tls())?;
+        self.runtime.config.cors.apply(answer, self.grant.as_ref())
+    }
+
+    fn responses(&self) -> &ResponsePolicy {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
@@ -191,11 +210,17 @@ impl Context {
     }
 
     /// Whether the route's time is over.
-    pub fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         match (&self.route, self.upstream_began) {
             (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
             _ => false,
         }
+    }
+
+    /// Whether the answer should have ended by now. One that streams ends when it pleases.
+    pub fn answer_is_overdue(&self) -> bool {
+        let streams = self.route.as_ref().is_some_and(|route| route.rule.stream_idle_timeout.is_some());
+        !streams && self.is_overdue()
     }
 
     /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.

@@ -16,8 +16,10 @@ mod accounts;
 mod bad_requests;
 mod bounds;
 mod commands;
+mod compression;
 mod config;
 mod conflicts;
+mod cors;
 mod edge;
 mod faults;
 mod operations;
@@ -26,10 +28,13 @@ mod renewal;
 mod service;
 mod stopping;
 mod strangers;
+mod streams;
+mod strictness;
 mod tls;
 mod todos;
 mod upgrade;
 mod upstream;
+mod why_codes;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -181,6 +186,7 @@ fn shared_cases() -> impl IntoIterator<Item = Shared> {
         operations::the_access_log_tells_and_does_not_leak,
         operations::metrics_count_what_happened,
         edge::service_descriptor_and_documents,
+        compression::the_services_own_answers,
         tls::both_versions_and_both_protocols,
         tls::sessions_resume,
         tls::old_and_plain_are_refused,
@@ -215,6 +221,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        strictness::octets_have_one_reading_over_tcp,
+        strictness::octets_have_one_reading_over_tls,
+        strictness::frames_have_one_reading,
+        strictness::no_two_cases_have_the_same_name,
         renewal::certificates_change_under_load_however_they_are_replaced,
         renewal::a_broken_pair_keeps_the_old_one_and_says_so,
         renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
@@ -228,6 +238,23 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,
         upstream::answers_that_are_no_http_are_said_to_be_none,
+        compression::what_is_asked_for_comes_and_can_be_read,
+        compression::some_answers_are_left_as_they_are,
+        compression::conditions_speak_of_what_the_client_has,
+        compression::an_answer_that_breaks_off_does_not_look_whole,
+        cors::a_listed_page_reads_everything,
+        cors::a_preflight_is_answered_at_the_edge,
+        cors::strangers_get_an_ordinary_answer,
+        cors::the_plain_port_serves_alike,
+        cors::the_services_refusals_are_readable,
+        streams::events_come_one_by_one_for_as_long_as_they_please,
+        streams::a_silent_stream_is_cut,
+        streams::compressed_pieces_are_not_held_back,
+        streams::a_slow_reader_slows_the_origin,
+        streams::the_origin_sees_a_client_leave,
+        why_codes::a_refusal_has_one_code_everywhere,
+        why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::every_code_of_the_gateway_is_provoked,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

@@ -22,6 +22,7 @@ use todo_tests::{
     process::{Signal, tier},
     raw::{connect_tls, exchange, read_answer, tls_config},
     stack::Gateway,
+    stage::Stage,
     wait::eventually,
 };
 use tokio::io::AsyncWriteExt as _;
@@ -70,9 +71,16 @@ pub(super) fn rows() -> Vec<Row> {
             "headers.frame_options", "headers.referrer_policy", "headers.permissions_policy",
             "headers.cross_origin_opener_policy", "headers.cross_origin_resource_policy",
         ] => headers,
+        ["cors.allowed_origins", "cors.allowed_headers", "cors.exposed_headers", "cors.max_age"] => cors,
+        ["cors.credentials"] => cors_credentials,
+        ["compression.codings", "compression.types", "compression.min_size"] => compression,
+        ["compression.zstd_level", "compression.br_level", "compression.gzip_level"] => compression_levels,
+        ["compression.max_concurrent"] => compression_bound,
         ["routes.name", "routes.hosts", "routes.paths", "routes.methods", "routes.upstream"] => routes,
         ["routes.timeout"] => route_timeout,
         ["routes.max_body"] => route_body,
+        ["routes.stream_idle_timeout"] => route_stream,
+        ["routes.compress"] => route_compress,
         ["routes.headers.content_security_policy"] => route_headers,
         ["upstreams.api.addresses"] => addresses,
         ["upstreams.api.connect_timeout"] => connect_timeout,
@@ -150,6 +158,12 @@ async fn stop_delay(_: &Services) {
     edge.gateway.client().unwrap().get("/v1/x").await.expect(200);
     let answer = raw(&edge.gateway, "GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let answer = raw(&edge.gateway, "GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (404, Some("close")),
+        "also what the gateway answers itself"
+    );
     let start = Instant::now();
     assert!(edge.gateway.process.stop(Signal::Interrupt).await.success(), "a second signal ends the delay");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -555,14 +569,25 @@ async fn max_per_network(_: &Services) {
     assert!(ask(&wide, [127, 0, 1, 1]).await.is_none(), "one network of 16 bits");
 }
 
-/// This machine has one IPv6 address for sure, so from outside only its range is seen; what it does is shown in the
-/// edge's own tests.
 async fn network_prefix_v6(_: &Services) {
-    for (length, code) in [("56", 0), ("7", 1), ("65", 1)] {
-        let mut check = tier("todo-gateway").unwrap();
-        let output = check.arg("check").env("TODO_GATEWAY__CONNECTIONS__NETWORK_PREFIX_V6", length).output().unwrap();
-        assert_eq!(output.status.code(), Some(code), "{length}");
-    }
+    // A balancer's word gives connections the addresses that this machine has not.
+    let two_are_served = async |prefix: &str| {
+        let edge = edge(&format!(
+            "[listen]\nproxy_protocol = \"require\"\nproxy_sources = [\"127.0.0.1\"]\n[connections]\nmax_per_network = 1\n{prefix}"
+        ))
+        .await;
+        let mut streams = Vec::new();
+        for client in ["2001:db8:0:1::1", "2001:db8:0:2::1"] {
+            let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
+            let octets =
+                format!("PROXY TCP6 {client} 2001:db8::ffff 4000 80\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let _ = stream.write_all(octets.as_bytes()).await;
+            streams.extend(read_answer(&mut stream, false).await.ok().map(|_| stream));
+        }
+        streams.len() == 2
+    };
+    assert!(!two_are_served("").await, "one network of 48 bits");
+    assert!(two_are_served("network_prefix_v6 = 64\n").await, "two of 64");
 }
 
 async fn max_handshakes(_: &Services) {
@@ -728,6 +753,91 @@ async fn headers(_: &Services) {
     }
 }
 
+/// The fields of the CORS protocol that a preflight request is answered with.
+async fn preflight(edge: &Edge, origin: &str) -> Vec<String> {
+    let fields = [("origin", origin), ("access-control-request-method", "GET")];
+    let answer = edge.client.send("OPTIONS", "/v1/x", &fields, None).await.unwrap();
+    let said = |name| answer.header(&format!("access-control-{name}")).unwrap_or("none").to_owned();
+    ["allow-origin", "allow-headers", "expose-headers", "max-age", "allow-credentials"].map(said).into()
+}
+
+async fn cors(_: &Services) {
+    let own = edge(
+        "[cors]\nallowed_origins = [\"https://a.example\"]\nallowed_headers = [\"X-One\"]\nexposed_headers = [\"X-Two\", \"X-Three\"]\nmax_age = \"1min\"\n",
+    )
+    .await;
+    let said = preflight(&own, "https://a.example").await;
+    assert_eq!(said, ["https://a.example", "x-one", "x-two, x-three", "60", "none"]);
+    assert_eq!(preflight(&own, "https://b.example").await, ["none"; 5]);
+    let any = edge("[cors]\nallowed_origins = [\"*\"]\nallowed_headers = []\nexposed_headers = []\n").await;
+    assert_eq!(preflight(&any, "https://b.example").await, ["*", "none", "none", "600", "none"]);
+    assert_eq!(preflight(&edge("").await, "https://a.example").await, ["none"; 5]);
+}
+
+async fn cors_credentials(_: &Services) {
+    let with = edge("[cors]\nallowed_origins = [\"https://a.example\"]\ncredentials = true\n").await;
+    assert_eq!(preflight(&with, "https://a.example").await[4], "true");
+}
+
+/// The coding and the size of an answer of 20,000 octets.
+async fn compressed(edge: &Edge, path: &str, accepted: &str) -> (Option<String>, usize) {
+    let answer = edge.client.open("GET", path, &[("accept-encoding", accepted)], None).await.unwrap();
+    let coding = answer.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
+    (coding, answer.bytes().await.unwrap().len())
+}
+
+/// An origin of answers that shrink, the better the harder one tries.
+async fn wordy() -> Origin {
+    let numbers = (0..4_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 20).to_string());
+    let text = numbers.collect::<Vec<_>>().join(" ");
+    Origin::start(move |_| std::future::ready(ok(&text))).await.unwrap()
+}
+
+async fn compression(_: &Services) {
+    let coding = async |extra: &str| compressed(&edge_before(wordy().await, extra).await, "/v1/x", "gzip, br").await.0;
+    assert_eq!(coding("").await.as_deref(), Some("br"));
+    assert_eq!(coding("[compression]\ncodings = [\"gzip\", \"br\"]\n").await.as_deref(), Some("gzip"));
+    for off in ["codings = []", "codings = [\"zstd\"]", "types = [\"text/html\"]", "min_size = \"1MiB\""] {
+        assert_eq!(coding(&format!("[compression]\n{off}\n")).await, None, "{off}");
+    }
+    assert_eq!(coding("[compression]\ntypes = [\"text/plain\"]\n").await.as_deref(), Some("br"));
+    let tiny = edge("[compression]\nmin_size = \"1B\"\n").await;
+    assert_eq!(compressed(&tiny, "/v1/x", "gzip").await.0.as_deref(), Some("gzip"));
+}
+
+async fn compression_levels(_: &Services) {
+    for (key, coding, low, high) in
+        [("zstd_level", "zstd", 1, 7), ("br_level", "br", 1, 6), ("gzip_level", "gzip", 1, 9)]
+    {
+        let size = async |level: u32| {
+            let edge = edge_before(wordy().await, &format!("[compression]\n{key} = {level}\n")).await;
+            compressed(&edge, "/v1/x", coding).await.1
+        };
+        let (quick, thorough) = (size(low).await, size(high).await);
+        assert!(thorough < quick, "{key}: {thorough} at {high}, {quick} at {low}");
+    }
+}
+
+async fn compression_bound(_: &Services) {
+    let origin = Origin::start(async |request| {
+        let length = if request.target() == "/v1/never" { 1 << 20 } else { 2000 };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n");
+        head + &"x".repeat(2000)
+    })
+    .await
+    .unwrap();
+    let edge = edge_before(origin, "[compression]\nmax_concurrent = 1\n").await;
+    let held = edge.client.open("GET", "/v1/never", &[("accept-encoding", "gzip")], None).await.unwrap();
+    assert_eq!(held.headers()["content-encoding"], "gzip");
+    assert_eq!(compressed(&edge, "/v1/x", "gzip").await, (None, 2000), "the default is 256");
+    let metrics = edge.gateway.admin().unwrap().get("/metrics").await.text;
+    for line in ["gateway_compressions_open 1", "gateway_compressions_skipped_total 1"] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    drop(held);
+    eventually("the place to come free", PATIENCE, async || compressed(&edge, "/v1/x", "gzip").await.0).await;
+}
+
 const TWO_ROUTES: &str = r#"
     [[routes]]
     name = "special"
@@ -790,6 +900,34 @@ async fn route_body(_: &Services) {
     let edge = edge(&format!("{TWO_ROUTES}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", second.port)).await;
     edge.client.post("/other", &json!({"a": 1})).await.expect(200);
     edge.client.post("/other", &json!({"a": "12345"})).await.expect_problem(413, "body_too_large");
+}
+
+async fn route_stream(_: &Services) {
+    // Whether an answer comes whole whose second octet is later than the route's time.
+    let is_whole = async |stream: &str| {
+        let mut stage = Stage::start().await.unwrap();
+        let routes = TWO_ROUTES.replace("max_body = \"10B\"", &format!("max_body = \"10B\"\n{stream}"));
+        let edge = edge(&format!("{routes}\n[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", stage.port)).await;
+        let mut client = edge.gateway.connect().await.unwrap();
+        client.write_all(b"GET /other HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut origin = stage.request().await;
+        origin.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nh").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        // The gateway may have left.
+        let _ = origin.write_all(b"i").await;
+        read_answer(&mut client, false).await.is_ok()
+    };
+    assert!(!is_whole("").await, "the route's time is 300 ms");
+    assert!(is_whole("stream_idle_timeout = \"10s\"").await);
+}
+
+async fn route_compress(_: &Services) {
+    let routes = TWO_ROUTES.replace("max_body = \"1KiB\"", "max_body = \"1KiB\"\ncompress = false");
+    let origin = wordy().await;
+    let second = format!("[upstreams.second]\naddresses = [\"127.0.0.1:{}\"]\n", origin.port);
+    let edge = edge_before(origin, &format!("{routes}\n{second}")).await;
+    assert_eq!(compressed(&edge, "/special", "gzip").await.0, None);
+    assert_eq!(compressed(&edge, "/other", "gzip").await.0.as_deref(), Some("gzip"), "unless a route says otherwise");
 }
 
 async fn route_headers(_: &Services) {
