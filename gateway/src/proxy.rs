@@ -4,9 +4,9 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
-//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
+//! upstream_request_filter  what the API is told                        request/{forward,conditions}.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, compressed or not, under which policies  response/
+//! response_filter        what goes on, and under which policies       response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -29,7 +29,7 @@ use pingora::{
 use todo_shared::{problem::Code, request_id};
 
 use crate::{
-    edge::Closed,
+    edge::{Closed, connection_info},
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
@@ -85,13 +85,16 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
-        if forward::asks_to_close(&session.req_header().headers) {
+        if self.shared.stopping.is_draining() || forward::asks_to_close(&session.req_header().headers) {
+            // Whoever answers: the client learns that the connection ends.
             session.set_keepalive(None);
         }
         context.keepalive = session.get_keepalive();
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
+        } else if connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age)) {
+            session.set_keepalive(None);
         }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
@@ -209,7 +212,7 @@ impl ProxyHttp for Proxy {
             return Ok(());
         }
         if ends_with_connection || self.shared.stopping.is_draining() {
-            // Pingora asks only at a request's beginning; the client learns now that the connection ends.
+            // The stop may have begun with the request under way.
             session.set_keepalive(None);
         } else if context.body_is_whole {
             // Pingora gives the connection up with `100 Continue`, because the body is not there yet.

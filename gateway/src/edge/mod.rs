@@ -25,7 +25,7 @@ pub mod tls;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -309,8 +309,6 @@ struct Presence<'a> {
     info: Arc<ConnectionInfo>,
     /// Why it ends, if that is our doing.
     reason: Option<Closed>,
-    /// When it was opened.
-    since: Instant,
     /// Requests so far.
     served: u64,
     /// Streams that were refused.
@@ -320,7 +318,7 @@ struct Presence<'a> {
 impl<'a> Presence<'a> {
     fn begin(surroundings: &'a dyn Surroundings, info: Arc<ConnectionInfo>, open: usize) -> Self {
         surroundings.opened(&info, open);
-        Self { surroundings, info, reason: None, since: Instant::now(), served: 0, refused_streams: 0 }
+        Self { surroundings, info, reason: None, served: 0, refused_streams: 0 }
     }
 }
 

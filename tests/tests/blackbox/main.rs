@@ -34,6 +34,7 @@ mod tls;
 mod todos;
 mod upgrade;
 mod upstream;
+mod why_codes;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -244,12 +245,16 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
+        cors::the_plain_port_serves_alike,
         cors::the_services_refusals_are_readable,
         streams::events_come_one_by_one_for_as_long_as_they_please,
         streams::a_silent_stream_is_cut,
         streams::compressed_pieces_are_not_held_back,
         streams::a_slow_reader_slows_the_origin,
         streams::the_origin_sees_a_client_leave,
+        why_codes::a_refusal_has_one_code_everywhere,
+        why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::every_code_of_the_gateway_is_provoked,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,
