@@ -134,6 +134,9 @@ TODO_GATEWAY__SERVER__STOP_DELAY=2s
 TODO_GATEWAY__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
 END
     cat >"$STACK/config/$1.toml" <<END
+[server]
+upgrade_socket = "$STACK/run/$1.sock"
+
 [listen]
 https = "127.0.0.1:$(setting "$1" HTTPS_PORT)"
 http = "127.0.0.1:$(setting "$1" HTTP_PORT)"
