@@ -829,7 +829,7 @@ async fn compression_bound(_: &Services) {
     let edge = edge_before(origin, "[compression]\nmax_concurrent = 1\n").await;
     let held = edge.client.open("GET", "/v1/never", &[("accept-encoding", "gzip")], None).await.unwrap();
     assert_eq!(held.headers()["content-encoding"], "gzip");
-    assert_eq!(compressed(&edge, "/v1/x", "gzip").await, (None, 2000), "the default is 256");
+    assert_eq!(compressed(&edge, "/v1/x", "gzip").await, (None, 2000), "the default is 64");
     let metrics = edge.gateway.admin().unwrap().get("/metrics").await.text;
     for line in ["gateway_compressions_open 1", "gateway_compressions_skipped_total 1"] {
         assert!(metrics.contains(line), "{line} in {metrics}");
