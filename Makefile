@@ -120,11 +120,14 @@ test-bench: build ## The bench itself, in a short form: it measures, fails and r
 fuzz: ## Fuzz every parser that is ours, each for FUZZ_SECONDS (60)
 	@deploy/bin/fuzz
 
-test-fuzz: ## Every known input of the fuzz targets, and two seconds of new ones for each
-	@FUZZ_SECONDS=2 deploy/bin/fuzz && echo "test-fuzz: passed"
+test-fuzz: build ## Every known input of the fuzz targets, and two seconds of new ones for each
+	@FUZZ_SECONDS=2 deploy/bin/fuzz && deploy/bin/drill fuzz && echo "test-fuzz: passed"
 
 scan: ## The gateway under the eyes of public scanners: sslyze with Mozilla's profile, the rules of the header scanners
 	@deploy/bin/scan
+
+test-scan: build scan ## The same, and that a weak answer is found
+	@deploy/bin/drill scan && echo "test-scan: passed"
 
 test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
 	@deploy/bin/drill documents && echo "test-docs: passed"

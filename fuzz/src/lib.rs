@@ -15,6 +15,7 @@ pub mod problem;
 pub mod request;
 #[path = "../../shared/src/request_id.rs"]
 pub mod request_id;
+pub mod response;
 #[path = "../../shared/src/trace_context.rs"]
 pub mod trace_context;
 

@@ -1,13 +1,12 @@
 # shellcheck shell=bash
 # What deploy/bin/bench measures: its sides, its lanes, one round, and the result. The caller sets folder, output, lanes,
-# rounds, seconds, profile, least_loaded and processors.
+# rounds, seconds, profile, least_loaded, target and processors.
 # shellcheck disable=SC2154,SC2034 # those, and names that are made of a side
 
 LANE_NAMES=(plain_h1 tls_h1 h2)
 SIDES=(ours nginx)
 TICKS=$(getconf CLK_TCK)
-# What is asked for, and the credentials that such a request carries: as long as those of the API, and nobody's.
-TARGET=/v1/todos/0198f3a2-6a44-7c1e-9a53-6f2f6f2b8f10
+# The credentials of a request: as long as those of the API, and nobody's.
 TOKEN="eyJ$(printf 'x%.0s' {1..400})"
 
 known_lane() { # name
@@ -96,8 +95,8 @@ TOML
         TODO_GATEWAY__LISTEN__HTTP="127.0.0.1:$ours_http" TODO_GATEWAY__ADMIN__LISTEN="127.0.0.1:$admin_port" \
         TODO_GATEWAY__UPSTREAMS__API__ADDRESSES="127.0.0.1:$origin_port" "target/$profile/todo-gateway" run --config "$folder/gateway/gateway.toml"
     ours_id=$started
-    await nginx "https://localhost:$nginx_https$TARGET"
-    await gateway "https://localhost:$ours_https$TARGET"
+    await nginx "https://localhost:$nginx_https/v1/ready"
+    await gateway "https://localhost:$ours_https/v1/ready"
 }
 
 # The processes of a side: nginx has a worker beside its master.
@@ -140,7 +139,7 @@ measure_round() { # lane, side, seconds
     begin=$(date +%s%N)
     said=$(timeout --kill-after=5 $((length + 30)) taskset --cpu-list "${processors[1]}" h2load "${arguments[@]}" --duration="$length" --threads=1 \
         --connect-to="127.0.0.1:$port" --header="authorization: Bearer $TOKEN" --header='accept: application/json' \
-        "$scheme://localhost:$port$TARGET" 2>&1) || fail "h2load ended with an error on lane $lane, side $side: $(tail -n 1 <<<"$said")"
+        "$scheme://localhost:$port$target" 2>&1) || fail "h2load ended with an error on lane $lane, side $side: $(tail -n 1 <<<"$said")"
     end=$(date +%s%N)
     after=$(ticks_of "$side")
     loaded=0
@@ -167,6 +166,8 @@ measure_lane() { # lane
         : >"$folder/$side.rounds"
         echo "$tls" >"$folder/$side.tls"
     done
+    cmp --silent "$folder/ours.tls" "$folder/nginx.tls" ||
+        fail "lane $lane: ours speaks '$(cat "$folder/ours.tls")' and nginx '$(cat "$folder/nginx.tls")', so the figures would compare ciphers"
     for ((round = 1; round <= rounds; round++)); do
         for side in "${SIDES[@]}"; do
             measure_round "$lane" "$side" "$seconds"

@@ -29,10 +29,12 @@ mod service;
 mod stopping;
 mod strangers;
 mod streams;
+mod strictness;
 mod tls;
 mod todos;
 mod upgrade;
 mod upstream;
+mod why_codes;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
 
@@ -219,6 +221,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        strictness::octets_have_one_reading_over_tcp,
+        strictness::octets_have_one_reading_over_tls,
+        strictness::frames_have_one_reading,
+        strictness::no_two_cases_have_the_same_name,
         renewal::certificates_change_under_load_however_they_are_replaced,
         renewal::a_broken_pair_keeps_the_old_one_and_says_so,
         renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
@@ -239,12 +245,16 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
+        cors::the_plain_port_serves_alike,
         cors::the_services_refusals_are_readable,
         streams::events_come_one_by_one_for_as_long_as_they_please,
         streams::a_silent_stream_is_cut,
         streams::compressed_pieces_are_not_held_back,
         streams::a_slow_reader_slows_the_origin,
         streams::the_origin_sees_a_client_leave,
+        why_codes::a_refusal_has_one_code_everywhere,
+        why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::every_code_of_the_gateway_is_provoked,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

@@ -125,7 +125,7 @@ pub(crate) async fn stopped_half_way_it_leaves_nothing() {
 }
 
 /// The processes that name a folder in their arguments or environment, as k6 and every part of a stack do.
-fn processes_of(folder: &Path) -> Vec<String> {
+pub(crate) fn processes_of(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().expect("text");
     let names_it = |process: &Path, file: &str| {
         fs::read(process.join(file)).is_ok_and(|octets| String::from_utf8_lossy(&octets).contains(folder))

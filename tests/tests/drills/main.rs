@@ -10,6 +10,7 @@
     reason = "test code stops at the first surprise"
 )]
 
+mod bench;
 mod chart;
 mod cluster;
 mod compose;
@@ -18,6 +19,7 @@ mod copy;
 mod deploy;
 mod documents;
 mod edge;
+mod fuzz;
 mod images;
 mod load;
 mod manifests;
@@ -25,6 +27,7 @@ mod observability;
 mod recovery;
 mod release;
 mod release_access;
+mod scan;
 mod script;
 mod service;
 mod traffic;
@@ -108,6 +111,12 @@ fn cases() -> impl IntoIterator<Item = Case> {
         load::good_is_told_from_bad,
         load::what_makes_no_sense_is_refused,
         load::stopped_half_way_it_leaves_nothing,
+        bench::measures_both_sides_and_says_what_it_found,
+        bench::fails_where_the_figures_would_mean_nothing,
+        bench::what_makes_no_sense_is_refused,
+        bench::stopped_half_way_it_leaves_nothing,
+        fuzz::what_makes_no_sense_is_refused,
+        scan::a_weak_answer_is_named,
         images::both_serve_as_production_runs_them,
         images::without_a_configuration_they_refuse,
         images::nothing_private_reaches_a_build,

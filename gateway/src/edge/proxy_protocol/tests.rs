@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    header::{LONGEST, SIGNATURE},
+    *,
+};
 
 /// A header of version 2 with this command, family and block.
 fn binary(command: u8, family: u8, block: &[u8]) -> Vec<u8> {

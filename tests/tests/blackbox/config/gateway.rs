@@ -546,7 +546,13 @@ async fn write_timeout(_: &Services) {
 
 async fn max_age(_: &Services) {
     let edge = edge("[connections]\nmax_age = \"300ms\"\n").await;
-    assert!(closes_after(edge.gateway.http_port).await < Duration::from_secs(30), "idle connections may last 60 s");
+    let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut http1 = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+    eventually("the last answer", PATIENCE, async || {
+        http1.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        (read_answer(&mut http1, false).await.unwrap().field("connection") == Some("close")).then_some(())
+    })
+    .await;
     let mut http2 = Http2::connect(&edge.gateway.ca(), edge.gateway.https_port).await.unwrap();
     http2.send(&Frame::get(1, "/v1/x")).await.unwrap();
     assert_eq!(http2.outcome(1).await.unwrap().status, 200);

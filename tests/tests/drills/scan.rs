@@ -1,0 +1,35 @@
+//! `deploy/bin/scan` finds a weak answer. That it finds the defaults good, `make scan` shows.
+
+use std::{fs, path::Path, process::Command};
+
+use crate::script;
+
+fn scan(folder: &Path) -> Command {
+    let mut command = script::command("deploy/bin/scan", &[]);
+    command.env("TMPDIR", folder).env("SCAN_OUTPUT", folder.join("out")).env_remove("SCAN_CONFIG");
+    command
+}
+
+pub(crate) async fn a_weak_answer_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let overlay = folder.path().join("weak.toml");
+    for (weak, expected) in [
+        (
+            "content_security_policy = \"default-src 'self'\"",
+            "the answer 'ok' has a Content-Security-Policy that is not the strictest",
+        ),
+        (
+            "strict_transport_security = \"max-age=86400\"",
+            "the answer 'ok' has no Strict-Transport-Security of half a year",
+        ),
+    ] {
+        fs::write(&overlay, format!("[headers]\n{weak}\n")).expect("a file");
+        let said = script::run(scan(folder.path()).env("SCAN_CONFIG", &overlay)).failed();
+        assert!(said.starts_with(&format!("scan: {expected}")), "{said}");
+    }
+    let said = script::run(scan(folder.path()).env("SCAN_CONFIG", "/nowhere")).failed();
+    assert_eq!(said, "SCAN_CONFIG=/nowhere cannot be read");
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).expect("the folder").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(left.len(), 2, "the overlay and the report: {left:?}");
+}
