@@ -4,6 +4,7 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
+//! fail_to_connect, error_while_proxy  whether another is asked         upstream/retry.rs
 //! upstream_request_filter  what the API is told                        request/forward.rs
 //! request_body_filter    size as it comes
 //! response_filter        what goes on, and the security fields        response/
@@ -12,6 +13,7 @@
 //! ```
 
 use std::{
+    os::fd::RawFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +24,7 @@ use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
@@ -35,7 +38,7 @@ use crate::{
     request::{self, context::Context, forward},
     response,
     runtime::Shared,
-    upstream::within,
+    upstream::retry::{self, Stage},
 };
 
 /// How long a client may take nothing of an answer of the gateway's own. What the API answers has the route's time.
@@ -118,16 +121,42 @@ impl ProxyHttp for Proxy {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
         session.set_write_timeout(Some(route.rule.timeout));
-        let left = context.begin_attempt(&route);
-        let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
-        let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
-        match chosen {
-            Ok((endpoint, peer)) => {
-                context.endpoint = Some(Arc::clone(endpoint));
-                Ok(within(peer, left))
-            }
-            Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
-        }
+        let idempotent = session.req_header().method.is_idempotent();
+        context.begin_attempt(&route, idempotent).map_err(|code| stop(context, code, ErrorSource::Upstream))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.note_connection(digest);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        retry::after(session, context, Stage::Connecting, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut Context,
+        kept: bool,
+    ) -> Box<Error> {
+        retry::after(session, context, if kept { Stage::Kept } else { Stage::Fresh }, error)
     }
 
     async fn upstream_request_filter(
@@ -136,7 +165,22 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        forward::prepare(request, context)
+        forward::prepare(request, context)?;
+        if context.is_last_use {
+            // The API closes it after the answer (RFC 9112, section 9.6), so that nobody meets a closed one.
+            request.insert_header(header::CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.note_answer(answer.status);
+        Ok(())
     }
 
     fn upstream_response_body_filter(

@@ -108,7 +108,9 @@ fn reload(shared: &Shared, arguments: &ConfigArgs) {
 /// Everything that a reload reads.
 fn files(arguments: &ConfigArgs, config: &Config) -> Vec<PathBuf> {
     let certificates = config.tls.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
-    arguments.config.iter().cloned().chain(certificates).collect()
+    let upstreams = config.upstreams.iter().filter_map(|rule| rule.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.paths().map(Path::to_path_buf));
+    arguments.config.iter().cloned().chain(certificates).chain(upstreams).collect()
 }
 
 fn watch_files(files: &[PathBuf], changed: &mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {

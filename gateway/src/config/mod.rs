@@ -11,6 +11,7 @@ mod hosts;
 mod listen;
 mod log;
 mod reload;
+mod resolver;
 mod routes;
 mod server;
 mod tls;
@@ -35,7 +36,7 @@ pub use self::{
 use crate::{
     request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
     response::ResponsePolicy,
-    upstream::UpstreamRule,
+    upstream::{UpstreamRule, dns::ResolverRule},
 };
 
 /// The gateway's compiled-in files.
@@ -70,6 +71,8 @@ pub struct Config {
     pub routes: Vec<RouteRule>,
     /// `[upstreams]`
     pub upstreams: Vec<UpstreamRule>,
+    /// `[resolver]`
+    pub resolver: ResolverRule,
     /// `[log]`
     pub log: Log,
     /// `[access_log]`
@@ -107,6 +110,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
+    let resolver = root.section("resolver", resolver::read);
     let log = root.section("log", |section| log::read(section, environment));
     let access_log = root.section("access_log", access_log::read);
     let admin = root.section("admin", AdminSettings::read);
@@ -121,6 +125,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         responses: headers?.policy(),
         routes: routes?,
         upstreams: upstreams?,
+        resolver: resolver?,
         log: log?,
         access_log: access_log?,
         admin: admin?,

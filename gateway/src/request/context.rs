@@ -1,13 +1,13 @@
 //! What is known about one request while it is worked on.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use http::Version;
-use pingora::proxy::Session;
+use http::{StatusCode, Version};
+use pingora::{protocols::Digest, proxy::Session, upstreams::peer::HttpPeer};
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -26,7 +26,7 @@ use crate::{
     request::route::Route,
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
-    upstream::Endpoint,
+    upstream::{Attempt, Target, retry::Stage},
 };
 
 /// One request.
@@ -52,8 +52,14 @@ pub struct Context {
     pub host: String,
     /// Where it goes, once that is known.
     pub route: Option<Arc<Route>>,
-    /// Who answers, once that is chosen.
-    pub endpoint: Option<Arc<Endpoint>>,
+    /// Who is asked, once that is chosen.
+    pub attempt: Option<Attempt>,
+    /// Who was asked before.
+    asked: Vec<SocketAddr>,
+    /// Who is asked next, where a retry was granted.
+    next: Option<Arc<Target>>,
+    /// Whether the connection to the upstream is too old to be kept after this request.
+    pub is_last_use: bool,
     /// When the first address was chosen.
     upstream_began: Option<Instant>,
     /// When the last of the upstream's answer came.
@@ -105,7 +111,10 @@ impl Context {
             tls: None,
             host: String::new(),
             route: None,
-            endpoint: None,
+            attempt: None,
+            asked: Vec::new(),
+            next: None,
+            is_last_use: false,
             upstream_began: None,
             upstream_ended: None,
             reason: None,
@@ -149,13 +158,89 @@ impl Context {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
-    /// Begins an attempt at the upstream; says how much of the route's time is left. A second attempt has what the first
-    /// one left, and is sent the body from its beginning.
-    pub fn begin_attempt(&mut self, route: &Route) -> Duration {
+    /// Begins an attempt at the upstream. A second attempt has the time that the first one left, and is sent the body
+    /// from its beginning.
+    ///
+    /// # Errors
+    /// The why-code where nobody can be asked, or no time is left.
+    pub fn begin_attempt(&mut self, route: &Route, idempotent: bool) -> Result<Box<HttpPeer>, Code> {
         self.body_received = 0;
         self.body_is_whole = false;
+        self.is_last_use = false;
+        self.failure = None;
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
-        route.rule.timeout.saturating_sub(began.elapsed())
+        let left = route.rule.timeout.saturating_sub(began.elapsed());
+        let upstream = &route.upstream;
+        let target = match self.next.take() {
+            Some(target) => target,
+            None => {
+                upstream.count();
+                upstream.choose(&[]).ok_or(Code::UpstreamUnreachable)?
+            }
+        };
+        if left.is_zero() {
+            return Err(Code::UpstreamTimeout);
+        }
+        self.attempt = Some(Attempt::begin(Arc::clone(&target.endpoint)));
+        // Where nobody else may be asked, waiting is all that can be done.
+        let others = upstream.targets().len() > self.asked.len() + 1;
+        let may_repeat = idempotent && others && self.asked.len() < usize::from(upstream.rule.retries);
+        let silence = if may_repeat { upstream.rule.try_timeout } else { left };
+        Ok(target.within(left, silence))
+    }
+
+    /// Learns how old the connection is that was chosen.
+    pub fn note_connection(&mut self, digest: Option<&Digest>) {
+        let established = digest.and_then(|digest| digest.timing_digest.first()?.as_ref());
+        let age = established.and_then(|timing| timing.established_ts.elapsed().ok());
+        let limit = self.route.as_ref().map(|route| route.upstream.rule.max_connection_age);
+        self.is_last_use = age.zip(limit).is_some_and(|(age, limit)| age >= limit);
+    }
+
+    /// Learns that the upstream answers.
+    pub fn note_answer(&self, status: StatusCode) {
+        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
+            if status.is_server_error() {
+                route.upstream.note_failure(&attempt.endpoint);
+            } else if !status.is_informational() {
+                route.upstream.note_answer(&attempt.endpoint, attempt.began.elapsed());
+            }
+        }
+    }
+
+    /// Learns that the upstream is to blame for a failed attempt.
+    pub fn note_failure(&self) {
+        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
+            route.upstream.note_failure(&attempt.endpoint);
+        }
+    }
+
+    /// Looks for somebody else to ask after an attempt that failed for this reason; says whether there is one.
+    pub fn prepare_retry(&mut self, stage: Stage, code: Code) -> bool {
+        let (Some(route), Some(attempt)) = (self.route.clone(), &self.attempt) else { return false };
+        let upstream = &route.upstream;
+        if self.asked.len() >= usize::from(upstream.rule.retries) || self.is_overdue() {
+            return false;
+        }
+        self.asked.push(attempt.endpoint.address);
+        let same = || (stage == Stage::Kept).then(|| upstream.choose(&[])).flatten();
+        let Some(next) = upstream.choose(&self.asked).or_else(same) else { return false };
+        if !upstream.take_retry() {
+            return false;
+        }
+        self.count_attempt(code.as_str(), upstream.metrics());
+        self.next = Some(next);
+        true
+    }
+
+    /// Counts an attempt that ended like this.
+    fn count_attempt(&self, outcome: &str, metrics: &Metrics) {
+        if let (Some(attempt), Some(route)) = (&self.attempt, &self.route)
+            && !attempt.endpoint.is_gone()
+        {
+            let labels = [&*route.rule.upstream, attempt.endpoint.label(), outcome];
+            metrics.upstream_requests.with_label_values(&labels).inc();
+        }
     }
 
     /// Whether the route's time is over.
@@ -200,11 +285,7 @@ impl Context {
             Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),
             None => {}
         }
-        if let (Some(endpoint), Some(route)) = (&self.endpoint, &self.route) {
-            let outcome = self.reason.unwrap_or(status_class(status));
-            let labels = [&*route.rule.upstream, endpoint.label(), outcome];
-            metrics.upstream_requests.with_label_values(&labels).inc();
-        }
+        self.count_attempt(self.reason.unwrap_or(status_class(status)), metrics);
 
         let ended = self.upstream_ended.unwrap_or_else(Instant::now);
         let target = String::from_utf8_lossy(head.raw_path());
@@ -226,7 +307,7 @@ impl Context {
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
             duration,
             upstream_duration: self.upstream_began.map(|began| ended.saturating_duration_since(began)),
-            upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address),
+            upstream: self.attempt.as_ref().map(|attempt| attempt.endpoint.address),
             cache: None,
             protocol: protocol_name(self.version),
             tls_version: self.tls.map(|(version, _)| version),
