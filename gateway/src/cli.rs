@@ -1,15 +1,19 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use todo_shared::{
     admin,
     cli::{ConfigArgs, fail, say, warn},
     version,
 };
 
-use crate::{config, server};
+use crate::{config, edge::tls::add_ticket_key, server};
 
 /// The edge of the todo platform: TLS, routing and protection in front of the API.
 #[derive(Debug, Parser)]
@@ -24,7 +28,9 @@ Examples:
   todo-gateway run                                  with the defaults of development
   todo-gateway check --config /etc/todo/gateway.toml --environment production
   TODO_GATEWAY__LISTEN__HTTPS=127.0.0.1:9443 todo-gateway run
-  kill -HUP <pid>                                   reload the configuration";
+  todo-gateway ticket-key /etc/todo/tls/ticket.keys    every 12 hours, on one machine
+  kill -HUP <pid>                                   reload the configuration
+  kill -USR2 <pid>                                  replace it by the program as it is now (server.upgrade_socket)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -34,8 +40,29 @@ enum Command {
     Run(ConfigArgs),
     /// Ask the running gateway whether it is ready
     Health(ConfigArgs),
+    /// Add a key to the file of session ticket keys (`tls.ticket_keys`), and leave out those that have ended
+    TicketKey(TicketKeyArgs),
     /// Print the version, and the commit where the build knows it
     Version,
+}
+
+#[derive(Debug, Args)]
+struct TicketKeyArgs {
+    /// The file; it is made where there is none
+    file: PathBuf,
+    /// How long the key is good: its tickets are resumed until then. Add keys twice in this time
+    #[arg(long, default_value = "24h", value_parser = lifetime)]
+    lifetime: Duration,
+    /// How long the file takes to reach every gateway: the key is not used before
+    #[arg(long, default_value = "10min", value_parser = humantime::parse_duration)]
+    lead: Duration,
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    // RFC 8446, section 4.6.1.
+    let is_sound = (Duration::from_mins(1)..=Duration::from_hours(7 * 24)).contains(&lifetime);
+    is_sound.then_some(lifetime).ok_or_else(|| "has to be from 1min to 7days".to_owned())
 }
 
 /// Runs the command that the process was called with.
@@ -56,6 +83,12 @@ pub fn run() -> ExitCode {
             Ok(config) => admin::health(config.admin.listen),
             Err(report) => fail(report),
         },
+        Command::TicketKey(TicketKeyArgs { file, lifetime, lead }) => {
+            match add_ticket_key(&file, lifetime, lead, SystemTime::now()) {
+                Ok(()) => say(format!("{} has a new key", file.display())),
+                Err(error) => fail(error),
+            }
+        }
         Command::Version => say(version::sentence("todo-gateway")),
     }
 }

@@ -1,4 +1,4 @@
-//! What runs beside the requests: the admin listener, the health checks, and reloads.
+//! What runs beside the requests: the admin listener, the health checks, the watch over what the process uses, and reloads.
 
 use std::{convert::Infallible, future::pending, net::TcpListener, sync::Arc};
 
@@ -10,7 +10,7 @@ use todo_shared::cli::ConfigArgs;
 use crate::{
     admin::Admin,
     handover::{self, Offer, Relieved},
-    reload,
+    overload, reload,
     runtime::Shared,
     upstream::{dns, health},
 };
@@ -91,6 +91,7 @@ impl BackgroundService for Control {
         tokio::join!(
             self.serve_until_relieved(shutdown),
             self.watch_upstreams(),
+            overload::watch(&self.shared),
             reload::watch(&self.shared, &self.arguments),
             handover::keep_starting(may_be_relieved),
         );

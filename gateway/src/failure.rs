@@ -5,6 +5,8 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 use todo_shared::problem::Code;
 
+use crate::edge::Closed;
+
 /// The why-code of an error; `None` where the client is gone and nobody is left to tell.
 ///
 /// `body_is_whole` says whether the client had sent its body: an API that waits for the rest of one is not slow.
@@ -21,16 +23,35 @@ pub fn code_of(error: &Error, body_is_whole: bool) -> Option<Code> {
         (ErrorSource::Upstream, InvalidHTTPHeader | H1Error | H2Error | InvalidH2) => Some(Code::UpstreamInvalid),
         (ErrorSource::Upstream, _) => Some(Code::UpstreamUnreachable),
         (ErrorSource::Downstream, ReadTimedout) => Some(Code::RequestTimeout),
-        // The gate reports broken chunk framing as invalid data.
-        (ErrorSource::Downstream, ReadError) if is_invalid_data(error) => Some(Code::RequestMalformed),
+        (ErrorSource::Downstream, ReadError) if is_io(error, io::ErrorKind::TimedOut) => Some(Code::RequestTimeout),
+        (ErrorSource::Downstream, ReadError) if is_io(error, io::ErrorKind::InvalidData) => {
+            Some(Code::RequestMalformed)
+        }
         (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | WriteTimedout | H2Error) => None,
         (ErrorSource::Downstream, _) => Some(Code::RequestMalformed),
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(Code::Internal),
     }
 }
 
-fn is_invalid_data(error: &Error) -> bool {
-    error.root_cause().downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+/// Why the connection ends, where no answer can say it: the client was too slow, and the answer has begun.
+pub fn closed_of(error: &Error) -> Option<Closed> {
+    use ErrorType::{ReadError, ReadTimedout, WriteError, WriteTimedout};
+    if *error.esource() != ErrorSource::Downstream {
+        return None;
+    }
+    match error.etype() {
+        WriteTimedout => Some(Closed::WriteTimeout),
+        WriteError if is_io(error, io::ErrorKind::TimedOut) => Some(Closed::WriteTimeout),
+        ReadTimedout => Some(Closed::BodyTimeout),
+        ReadError if is_io(error, io::ErrorKind::TimedOut) => Some(Closed::BodyTimeout),
+        _ => None,
+    }
+}
+
+/// Our own part of the connection reports broken chunk framing as invalid data, and a client that is too slow as a time
+/// out.
+fn is_io(error: &Error, kind: io::ErrorKind) -> bool {
+    error.root_cause().downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == kind)
 }
 
 #[cfg(test)]
@@ -71,6 +92,9 @@ mod tests {
             Error::create(ErrorType::ReadError, ErrorSource::Downstream, None, Some(cause))
         };
         assert_eq!(code_of(&read_error(io::ErrorKind::InvalidData), true), Some(Code::RequestMalformed));
-        assert_eq!(code_of(&read_error(io::ErrorKind::ConnectionReset), true), None);
+        assert_eq!(code_of(&read_error(io::ErrorKind::TimedOut), true), Some(Code::RequestTimeout));
+        assert_eq!(closed_of(&read_error(io::ErrorKind::TimedOut)), Some(Closed::BodyTimeout));
+        let reset = read_error(io::ErrorKind::ConnectionReset);
+        assert_eq!((code_of(&reset, true), closed_of(&reset)), (None, None));
     }
 }

@@ -12,6 +12,7 @@ pub mod failure;
 pub mod handover;
 pub mod listeners;
 pub mod observe;
+pub mod overload;
 pub mod proxy;
 pub mod reload;
 pub mod reply;

@@ -5,9 +5,9 @@
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
 //! fail_to_connect, error_while_proxy  whether another is asked         upstream/retry.rs
-//! upstream_request_filter  what the API is told                        request/forward.rs
+//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, and the security fields        response/
+//! response_filter        what goes on, compressed or not, under which policies  response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -24,6 +24,7 @@ use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
     protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
@@ -35,14 +36,11 @@ use crate::{
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
-    request::{self, context::Context, forward},
-    response,
+    request::{self, conditions, context::Context, cors, forward},
+    response::{self, compression, compressor},
     runtime::Shared,
     upstream::retry::{self, Stage},
 };
-
-/// How long a client may take nothing of an answer of the gateway's own. What the API answers has the route's time.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
 /// The steps, and what they share.
 #[derive(Debug)]
@@ -72,9 +70,16 @@ impl ProxyHttp for Proxy {
         Context::new(&self.shared)
     }
 
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(compressor::Step));
+    }
+
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
-        session.set_write_timeout(Some(LONGEST_WRITE));
+        if context.version == Version::HTTP_2 {
+            // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
+            session.set_write_timeout(Some(context.runtime.edge.write_timeout));
+        }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
             session.set_ignore_info_resp(true);
@@ -92,6 +97,11 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        if self.shared.overload.is_over() {
+            session.set_keepalive(None);
+            reply::send(session, context, &Reply::refuse(Code::Overloaded)).await?;
+            return Ok(true);
+        }
         match request::admit(session, context) {
             Ok(()) => Ok(false),
             Err(Reply::Drop) => {
@@ -120,7 +130,6 @@ impl ProxyHttp for Proxy {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
-        session.set_write_timeout(Some(route.rule.timeout));
         let idempotent = session.req_header().method.is_idempotent();
         context.begin_attempt(&route, idempotent).map_err(|code| stop(context, code, ErrorSource::Upstream))
     }
@@ -165,6 +174,7 @@ impl ProxyHttp for Proxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        conditions::prepare(request)?;
         forward::prepare(request, context)?;
         if context.is_last_use {
             // The API closes it after the answer (RFC 9112, section 9.6), so that nobody meets a closed one.
@@ -193,7 +203,7 @@ impl ProxyHttp for Proxy {
         if let Some(piece) = body {
             context.problem.read(piece);
         }
-        if !end_of_stream && context.is_overdue() {
+        if !end_of_stream && context.answer_is_overdue() {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {
@@ -223,7 +233,9 @@ impl ProxyHttp for Proxy {
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
-        context.responses().apply(answer, context.over_tls())
+        compression::prepare(session, answer, context)?;
+        cors::strip(answer);
+        context.apply_policies(answer)
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
@@ -231,20 +243,18 @@ impl ProxyHttp for Proxy {
         let unanswered = !reply::has_begun(session);
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
-        let status = match (code, error.etype()) {
-            (Some(code), _) => {
+        let status = match code {
+            Some(code) if unanswered => {
                 context.reason = Some(code.as_str());
-                if unanswered && reply::send(session, context, &Reply::refuse(code)).await.is_err() {
-                    0
-                } else {
-                    code.status().as_u16()
-                }
+                let sent = reply::send(session, context, &Reply::refuse(code)).await;
+                sent.map_or(0, |()| code.status().as_u16())
             }
-            (None, ErrorType::WriteTimedout) => {
-                context.reason = Some(Closed::WriteTimeout.as_str());
-                0
+            code => {
+                let closed = failure::closed_of(error).map(Closed::as_str);
+                // A refusal that could not be sent keeps its own.
+                context.reason = closed.or(code.map(Code::as_str)).or(context.reason);
+                code.map_or(0, |code| code.status().as_u16())
             }
-            (None, _) => 0,
         };
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }

@@ -16,7 +16,11 @@ use todo_shared::{
 
 use tokio::time::timeout;
 
-use crate::{edge::Closed, request::context::Context, response::ResponsePolicy};
+use crate::{
+    edge::Closed,
+    request::{context::Context, cors::Preflight},
+    response::ResponsePolicy,
+};
 
 /// An answer of the gateway's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub enum Reply {
         /// The absolute address.
         location: HeaderValue,
     },
+    /// 204 to a browser that asks what a page of another origin may do.
+    Preflight(Preflight),
     /// Nothing at all: the connection closes as if nobody were here.
     Drop,
 }
@@ -59,7 +65,7 @@ impl Reply {
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
             Self::Problem { code, .. } => Some(code.as_str()),
-            Self::Redirect { .. } => None,
+            Self::Redirect { .. } | Self::Preflight(_) => None,
             Self::Drop => Some(Closed::HostDropped.as_str()),
         }
     }
@@ -67,6 +73,7 @@ impl Reply {
     const fn status(&self) -> StatusCode {
         match self {
             Self::Problem { code, .. } => code.status(),
+            Self::Preflight(_) => StatusCode::NO_CONTENT,
             Self::Redirect { .. } | Self::Drop => StatusCode::PERMANENT_REDIRECT,
         }
     }
@@ -76,7 +83,7 @@ impl Reply {
             Self::Problem { code, detail, .. } => {
                 Problem { code: *code, detail: detail.clone(), errors: Vec::new() }.to_json(request_id.as_str())
             }
-            Self::Redirect { .. } | Self::Drop => Vec::new(),
+            Self::Redirect { .. } | Self::Preflight(_) | Self::Drop => Vec::new(),
         }
     }
 
@@ -90,11 +97,15 @@ impl Reply {
                 (Some(media_type), allow, retry.map(|retry| (header::RETRY_AFTER, retry)))
             }
             Self::Redirect { location } => (None, None, Some((header::LOCATION, location.clone()))),
-            Self::Drop => (None, None, None),
+            Self::Preflight(_) | Self::Drop => (None, None, None),
+        };
+        let preflight = match self {
+            Self::Preflight(preflight) => Some(preflight.fields()),
+            _ => None,
         };
         // Whatever is refused now may be served in a moment: nobody may remember it.
         let no_store = Some((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        [media_type, allow, location, no_store].into_iter().flatten()
+        [media_type, allow, location, no_store].into_iter().flatten().chain(preflight.into_iter().flatten())
     }
 }
 
@@ -130,9 +141,11 @@ async fn write(session: &mut Session, context: &Context, reply: &Reply) -> pingo
     for (name, value) in reply.fields() {
         answer.insert_header(name, value)?;
     }
-    answer.insert_header(header::CONTENT_LENGTH, body.len())?;
+    if reply.status() != StatusCode::NO_CONTENT {
+        answer.insert_header(header::CONTENT_LENGTH, body.len())?;
+    }
     answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
-    context.responses().apply(&mut answer, context.over_tls())?;
+    context.apply_policies(&mut answer)?;
 
     // What is left of the request's body is not waited for: the connection ends with the answer.
     if !session.is_body_done() {
@@ -232,8 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_to_come_back() {
+    fn what_is_temporary_says_when_to_come_back() {
         let has_retry = |code| Reply::refuse(code).fields().any(|(name, _)| name == header::RETRY_AFTER);
-        assert!(has_retry(Code::Overloaded) && !has_retry(Code::UpstreamTimeout));
+        for code in [Code::Overloaded, Code::UpstreamUnreachable, Code::UpstreamTimeout, Code::UpstreamInvalid] {
+            assert!(has_retry(code), "{code:?}");
+        }
+        assert!(!has_retry(Code::RequestTimeout));
     }
 }

@@ -21,7 +21,9 @@ use crate::{
         access_log::AccessLog,
         metrics::{LISTENERS, Metrics},
     },
+    overload::Overload,
     request::route::{Route, RouteRule, RouteTable},
+    response::compressor::Compression,
     stop::Stopping,
     upstream::{Registry, Upstream},
 };
@@ -39,6 +41,8 @@ pub struct Runtime {
     pub routes: RouteTable,
     /// Every upstream.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Compression of answers.
+    pub compression: Compression,
 }
 
 impl Runtime {
@@ -58,11 +62,18 @@ impl Runtime {
             idle_timeout: bounds.idle_timeout,
             idle_grace: config.server.idle_grace,
             head_timeout: bounds.head_timeout,
-            max_connections: bounds.max,
-            max_connections_per_address: bounds.max_per_address,
+            body_timeout: bounds.body_timeout,
+            write_timeout: bounds.write_timeout,
+            min_rate: bounds.min_rate,
+            max_age: bounds.max_age,
+            age_grace: config.server.drain_timeout,
+            caps: bounds.caps,
+            http2_streams: bounds.max_streams,
+            floods: bounds.floods,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        Self { config, tls, edge, routes, upstreams }
+        let compression = Compression::new(config.compression.clone(), metrics);
+        Self { config, tls, edge, routes, upstreams, compression }
     }
 }
 
@@ -84,6 +95,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// One line a request.
     pub access_log: AccessLog,
+    /// Whether there is room for more.
+    pub overload: Overload,
 }
 
 impl Shared {
@@ -92,6 +105,7 @@ impl Shared {
         let registry = Arc::new(Registry::default());
         let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
+        let overload = Overload::new(&metrics);
         let shared = Self {
             runtime: ArcSwap::from_pointee(runtime),
             swapped: watch::Sender::new(()),
@@ -101,6 +115,7 @@ impl Shared {
             sessions,
             metrics,
             access_log,
+            overload,
         };
         shared.note_success();
         shared.note_certificates(None);
@@ -136,7 +151,7 @@ impl Shared {
         self.metrics.reload_success_time.set(timestamp(SystemTime::now()));
     }
 
-    /// Exports when each certificate in force ends, and no longer those that are gone.
+    /// Exports when each certificate in force and the last ticket key ends, and no longer those that are gone.
     fn note_certificates(&self, before: Option<&Runtime>) {
         let runtime = self.runtime();
         let ends = runtime.tls.ends();
@@ -145,6 +160,7 @@ impl Shared {
                 self.metrics.forget_certificate(name);
             }
         }
+        self.metrics.ticket_key_end.set(runtime.tls.ticket_key_end().map_or(0, timestamp));
         for (name, end) in ends {
             self.metrics.certificate_end.with_label_values(&[name]).set(timestamp(end));
         }

@@ -30,6 +30,7 @@ use crate::{
     handover::{self, HandoverError, Offer, Predecessor},
     listeners::Bound,
     observe::{access_log::AccessLog, metrics::Metrics},
+    overload,
     proxy::Proxy,
     runtime::Shared,
     stop::{Stop, drain},
@@ -134,6 +135,7 @@ pub fn check(arguments: &ConfigArgs) -> Result<Vec<Warning>, StartError> {
 pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     let config = config::load(&arguments)?;
     telemetry::init(config.log.format, &config.log.level);
+    overload::raise_descriptor_limit();
     let sessions = Sessions::new().map_err(Errors::from)?;
     let tls = certificates(&config, &sessions, SystemTime::now())?;
     let shared = Arc::new(share(config, tls, sessions)?);
@@ -217,10 +219,9 @@ fn share(config: Config, tls: Tls, sessions: Sessions) -> Result<Shared, StartEr
 
 /// The listeners: one service for both, because each service has threads of its own.
 fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>) -> Service<Edge<Proxy>> {
-    let (http, idle) = (shared.started.listen.http, shared.started.connections.idle_timeout);
     let proxy = http_proxy(conf, Proxy::new(Arc::clone(shared)));
-    let gateway = Gateway::new(Arc::clone(shared), http);
-    Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway), idle))
+    let gateway = Gateway::new(Arc::clone(shared), shared.started.listen.http);
+    Service::new("edge".to_owned(), Edge::new(proxy, Arc::new(gateway)))
 }
 
 fn conf(config: &Config) -> ServerConf {

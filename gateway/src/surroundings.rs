@@ -1,13 +1,17 @@
 //! What the edge is told and whom it tells: the snapshot's settings, the metrics and the log.
 
-use std::{net::SocketAddr, sync::Arc, time::SystemTime};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::HeaderValue;
 use todo_shared::{problem::Code, request_id::RequestId};
 
 use crate::{
-    edge::{ALLOW, Closed, ConnectionInfo, Endpoint, Refusal, Settings, Surroundings},
+    edge::{ALLOW, Cap, Closed, ConnectionInfo, End, Endpoint, Refusal, Settings, Surroundings},
     observe::record::{ConnectionRecord, Record},
     reply::{self, Reply},
     request::host::OnUntrusted,
@@ -60,6 +64,14 @@ impl Surroundings for Gateway {
         if is_plain { Endpoint::Http } else { Endpoint::Https }
     }
 
+    fn is_proxy(&self, peer: IpAddr) -> bool {
+        self.shared.runtime().config.client_address.trusts(peer)
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.shared.overload.is_over()
+    }
+
     fn opened(&self, info: &ConnectionInfo, _open: usize) {
         let (metrics, listener) = (&self.shared.metrics, info.endpoint.as_str());
         metrics.connections.with_label_values(&[listener]).inc();
@@ -70,9 +82,12 @@ impl Surroundings for Gateway {
         }
     }
 
-    fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed) {
+    fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed, cap: Option<Cap>) {
+        if let Some(cap) = cap {
+            self.shared.metrics.connections_refused.with_label_values(&[cap.as_str()]).inc();
+        }
         let record = self.ended_by_us(peer, endpoint, reason);
-        self.log(record);
+        self.log(ConnectionRecord { detail: cap.map(Cap::describe), ..record });
     }
 
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes {
@@ -102,12 +117,15 @@ impl Surroundings for Gateway {
         Bytes::from(answer)
     }
 
-    fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64) {
+    fn closed(&self, info: &ConnectionInfo, end: &End) {
         self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
-        if let Some(reason) = reason {
+        if end.refused_streams > 0 {
+            self.shared.metrics.streams_refused.inc_by(end.refused_streams);
+        }
+        if let Some(reason) = end.reason {
             let record = self.ended_by_us(info.peer, info.endpoint, reason);
-            // A connection that was of use has its lines already.
-            if served == 0 {
+            // A connection that was of use has its lines already, and its age or idleness is no news.
+            if end.served == 0 || !matches!(reason, Closed::IdleTimeout | Closed::AgeLimit) {
                 self.log(record);
             }
         }

@@ -11,7 +11,7 @@ use prometheus::{IntGauge, Registry, process_collector::ProcessCollector};
 /// Where one of the names is taken.
 pub fn register(registry: &Registry) -> prometheus::Result<()> {
     registry.register(Box::new(ProcessCollector::for_self()))?;
-    if let Some(octets) = memory_limit(Path::new("/")) {
+    if let Some(octets) = memory_limit() {
         let limit =
             IntGauge::new("process_memory_limit_bytes", "The memory that the process may use, as it was at start.")?;
         limit.set(i64::try_from(octets).unwrap_or(i64::MAX));
@@ -20,8 +20,13 @@ pub fn register(registry: &Registry) -> prometheus::Result<()> {
     Ok(())
 }
 
+/// The memory that the process may use, in octets; `None` where the system does not say.
+pub fn memory_limit() -> Option<u64> {
+    least_granted(Path::new("/"))
+}
+
 /// The least that is granted: by the control groups that the process is in, or by the machine.
-fn memory_limit(root: &Path) -> Option<u64> {
+fn least_granted(root: &Path) -> Option<u64> {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let machine = fs::read_to_string(root.join("proc/meminfo")).ok().as_deref().and_then(total_memory);
     groups.lines().filter_map(|group| group_limit(root, group)).chain(machine).min()
@@ -64,7 +69,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder above")).expect("folders");
             fs::write(path, text).expect("a file");
         }
-        let limit = memory_limit(&root);
+        let limit = least_granted(&root);
         fs::remove_dir_all(&root).expect("clean up");
         limit
     }

@@ -135,6 +135,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<String>,
     ) -> io::Result<Answer> {
+        let response = self.open(method, path, headers, body).await?;
+        let (status, headers, version) =
+            (response.status().as_u16(), response.headers().clone(), format!("{:?}", response.version()));
+        let text = response.text().await.map_err(io::Error::other)?;
+        Ok(Answer { status, headers, text, version })
+    }
+
+    /// As [`Client::send`], with an answer whose body is still to come.
+    ///
+    /// # Errors
+    /// When no answer came.
+    pub async fn open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<String>,
+    ) -> io::Result<reqwest::Response> {
         let method = Method::from_bytes(method.as_bytes()).map_err(io::Error::other)?;
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
@@ -146,11 +164,7 @@ impl Client {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.map_err(io::Error::other)?;
-        let (status, headers, version) =
-            (response.status().as_u16(), response.headers().clone(), format!("{:?}", response.version()));
-        let text = response.text().await.map_err(io::Error::other)?;
-        Ok(Answer { status, headers, text, version })
+        request.send().await.map_err(io::Error::other)
     }
 
     /// As [`Client::send`] with a JSON body.

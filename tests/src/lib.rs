@@ -9,7 +9,9 @@
 )]
 
 pub mod api;
+pub mod certificates;
 pub mod client;
+pub mod dns;
 pub mod generated;
 pub mod h2_frames;
 pub mod load;
@@ -18,5 +20,8 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod relay;
 pub mod stack;
+pub mod stage;
+pub mod tls_origin;
 pub mod wait;

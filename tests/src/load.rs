@@ -10,7 +10,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -85,7 +85,7 @@ struct Shared {
     h2: Arc<ClientConfig>,
     token: Option<String>,
     questions: Vec<Question>,
-    next: AtomicU64,
+    next: AtomicUsize,
     seen: Mutex<Seen>,
     stop: AtomicBool,
 }
@@ -102,7 +102,7 @@ impl Load {
             h2: Arc::new(tls_config(ca, &["h2"])?),
             token: token.map(str::to_owned),
             questions,
-            next: AtomicU64::new(0),
+            next: AtomicUsize::new(0),
             seen: Mutex::default(),
             stop: AtomicBool::new(false),
         });
@@ -153,7 +153,7 @@ impl Shared {
     }
 
     fn question(&self) -> &Question {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) as usize;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         &self.questions[number % self.questions.len()]
     }
 

@@ -4,15 +4,19 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use crate::{
     api::{self, Api, merge},
     client::Client,
     ports,
     process::{Process, tier},
+    raw::{connect_tls, tls_config},
 };
 
 /// A running gateway.
@@ -20,7 +24,7 @@ use crate::{
 pub struct Gateway {
     /// The port of its HTTPS listener.
     pub https_port: u16,
-    /// The port of its redirecting listener.
+    /// The port of its plain listener, which redirects if nothing else is said.
     pub http_port: u16,
     /// The port of its admin listener.
     pub admin_port: u16,
@@ -111,6 +115,15 @@ impl Gateway {
     /// When the CA cannot be read.
     pub fn client(&self) -> io::Result<Client> {
         Client::https(self.https_port, &self.ca())
+    }
+
+    /// A connection to the HTTPS listener for HTTP/1.1 in raw octets.
+    ///
+    /// # Errors
+    /// Those of the connection and the handshake.
+    pub async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
+        let config = tls_config(&self.ca(), &["http/1.1"])?;
+        connect_tls(Arc::new(config), self.https_port, "localhost").await
     }
 
     /// A client of the admin listener.

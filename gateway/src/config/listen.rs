@@ -2,17 +2,41 @@
 
 use std::{net::SocketAddr, str::FromStr};
 
-use todo_shared::config::Section;
+use ipnet::IpNet;
+use todo_shared::{config::Section, environment::Environment};
 
 use crate::{config::client_address::Network, edge::proxy_protocol::ProxyRule};
+
+/// What requests of the plain listener get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpAction {
+    /// 308 to the same resource over TLS.
+    Redirect,
+    /// What they would get over TLS.
+    Proxy,
+}
+
+impl FromStr for HttpAction {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "redirect" => Ok(Self::Redirect),
+            "proxy" => Ok(Self::Proxy),
+            _ => Err("expected `redirect` or `proxy`".to_owned()),
+        }
+    }
+}
 
 /// The addresses of the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// TLS.
     pub https: SocketAddr,
-    /// Plain HTTP, which is only redirected.
+    /// Plain HTTP.
     pub http: Option<SocketAddr>,
+    /// What it gets.
+    pub http_action: HttpAction,
     /// The port that redirects name, where it is not that of `https`.
     redirect_port: Option<u16>,
     /// Who has to announce clients by the PROXY protocol, on both listeners.
@@ -42,10 +66,18 @@ impl Listen {
     }
 }
 
-pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
+/// `trusts_proxies` says whether anybody is trusted to say that a client speaks TLS.
+pub(super) fn read(section: &Section<'_>, environment: Environment, trusts_proxies: bool) -> Option<Listen> {
     let https = section.get::<SocketAddr>("https");
     let http = section.optional::<SocketAddr>("http");
+    let http_action = section.parsed::<HttpAction>("http_action");
+    if http_action == Some(HttpAction::Proxy) && environment == Environment::Production && !trusts_proxies {
+        let help = "name the load balancer that ends TLS in `client_address.trusted_proxies`, or write \"redirect\"";
+        section.complain("http_action", "production serves nothing without TLS", Some(help));
+    }
     let redirect_port = section.optional::<u16>("redirect_port");
+    let required = section.parsed::<Required>("proxy_protocol");
+    let sources = section.parsed_list::<Network>("proxy_sources");
     if redirect_port == Some(Some(0)) {
         section.complain("redirect_port", "0 is not a port that a client can connect to", None);
     }
@@ -53,15 +85,14 @@ pub(super) fn read(section: &Section<'_>) -> Option<Listen> {
     if http == Some(https) && https.port() != 0 {
         section.complain("http", "the same address as `https`", Some("give it another port, or leave it empty"));
     }
-    let proxy = proxy_rule(section);
-    Some(Listen { https, http, redirect_port: redirect_port?, proxy: proxy? })
+    let Required(required) = required?;
+    let sources: Vec<_> = sources?.into_iter().map(|Network(network)| network).collect();
+    check_sources(section, required, &sources);
+    let proxy = required.then_some(ProxyRule { sources });
+    Some(Listen { https, http, http_action: http_action?, redirect_port: redirect_port?, proxy })
 }
 
-fn proxy_rule(section: &Section<'_>) -> Option<Option<ProxyRule>> {
-    let required = section.parsed::<Required>("proxy_protocol");
-    let sources = section.parsed_list::<Network>("proxy_sources");
-    let (Required(required), sources) = (required?, sources?);
-    let sources: Vec<_> = sources.into_iter().map(|Network(network)| network).collect();
+fn check_sources(section: &Section<'_>, required: bool, sources: &[IpNet]) {
     let help = "name the addresses or networks of your load balancers, such as 10.0.3.0/24";
     if sources.iter().any(|network| network.prefix_len() == 0) {
         section.complain("proxy_sources", "whoever trusts everyone lets clients invent their address", Some(help));
@@ -73,5 +104,4 @@ fn proxy_rule(section: &Section<'_>) -> Option<Option<ProxyRule>> {
             Some(help),
         );
     }
-    Some(required.then_some(ProxyRule { sources }))
 }

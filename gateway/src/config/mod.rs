@@ -5,11 +5,14 @@
 
 mod access_log;
 mod client_address;
+mod compression;
 mod connections;
+mod cors;
 mod headers;
 mod hosts;
 mod listen;
 mod log;
+mod overload;
 mod reload;
 mod resolver;
 mod routes;
@@ -27,15 +30,16 @@ use todo_shared::{
 pub use self::{
     access_log::AccessLogSettings,
     connections::Connections,
-    listen::Listen,
+    listen::{HttpAction, Listen},
     log::Log,
     reload::Reload,
     server::Server,
     tls::{CertificateFiles, Tls, TlsVersion},
 };
 use crate::{
-    request::{client_address::ClientAddressRule, host::TrustedHosts, route::RouteRule},
-    response::ResponsePolicy,
+    overload::OverloadRule,
+    request::{client_address::ClientAddressRule, cors::CorsRule, host::TrustedHosts, route::RouteRule},
+    response::{ResponsePolicy, compression::CompressionRule},
     upstream::{UpstreamRule, dns::ResolverRule},
 };
 
@@ -61,12 +65,18 @@ pub struct Config {
     pub tls: Tls,
     /// `[connections]`
     pub connections: Connections,
+    /// `[overload]`
+    pub overload: OverloadRule,
     /// `[hosts]`
     pub hosts: TrustedHosts,
     /// `[client_address]`
     pub client_address: ClientAddressRule,
     /// `[headers]`
     pub responses: ResponsePolicy,
+    /// `[cors]`
+    pub cors: CorsRule,
+    /// `[compression]`
+    pub compression: CompressionRule,
     /// `[[routes]]`
     pub routes: Vec<RouteRule>,
     /// `[upstreams]`
@@ -101,12 +111,16 @@ pub fn load_with(arguments: &ConfigArgs, variables: &dyn Variables) -> Result<Co
 
 fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let server = root.section("server", server::read);
-    let listen = root.section("listen", listen::read);
     let tls = root.section("tls", |section| tls::read(section, environment));
     let connections = root.section("connections", connections::read);
+    let overload = root.section("overload", overload::read);
     let hosts = root.section("hosts", |section| hosts::read(section, environment));
     let client_address = root.section("client_address", client_address::read);
+    let trusts_proxies = client_address.as_ref().is_none_or(ClientAddressRule::trusts_any);
+    let listen = root.section("listen", |section| listen::read(section, environment, trusts_proxies));
     let headers = root.section("headers", headers::read);
+    let cors = root.section("cors", cors::read);
+    let compression = root.section("compression", compression::read);
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
@@ -120,9 +134,12 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         listen: listen?,
         tls: tls?,
         connections: connections?,
+        overload: overload?,
         hosts: hosts?,
         client_address: client_address?,
         responses: headers?.policy(),
+        cors: cors?,
+        compression: compression?,
         routes: routes?,
         upstreams: upstreams?,
         resolver: resolver?,
@@ -142,13 +159,6 @@ impl Config {
         keep(&mut keys, "server.upgrade_socket", &mut self.server.upgrade_socket, &started.server.upgrade_socket);
         keep(&mut keys, "listen.https", &mut self.listen.https, &started.listen.https);
         keep(&mut keys, "listen.http", &mut self.listen.http, &started.listen.http);
-        // HTTP/1 could take a new one at once; HTTP/2 has one for good.
-        keep(
-            &mut keys,
-            "connections.idle_timeout",
-            &mut self.connections.idle_timeout,
-            &started.connections.idle_timeout,
-        );
         keep(&mut keys, "log.format", &mut self.log.format, &started.log.format);
         keep(&mut keys, "log.level", &mut self.log.level, &started.log.level);
         keep(&mut keys, "access_log.format", &mut self.access_log.format, &started.access_log.format);

@@ -46,6 +46,11 @@ fn read(section: &Section<'_>, base: Option<&Headers>, upstreams: Option<&[Arc<s
     let upstream = section.get::<String>("upstream");
     let timeout = positive(section, "timeout");
     let max_body = section.get::<ByteSize>("max_body");
+    let stream_idle_timeout = match section.optional("stream_idle_timeout") {
+        Some(Some(_)) => positive(section, "stream_idle_timeout").map(Some),
+        absent => absent,
+    };
+    let compress = section.get_or("compress", true);
     let headers = section.optional_section("headers", headers::read);
 
     let (name, paths, methods, upstream) = (name?, paths?, methods?, upstream?);
@@ -76,6 +81,8 @@ fn read(section: &Section<'_>, base: Option<&Headers>, upstreams: Option<&[Arc<s
         upstream: upstream.into(),
         timeout: timeout?,
         max_body: max_body?.0,
+        stream_idle_timeout: stream_idle_timeout?,
+        compress: compress?,
         responses: Arc::new(policy),
     })
 }

@@ -35,11 +35,18 @@ fn production_refuses_what_is_not_safe_on_the_internet() {
         ("hosts.trusted = [\"*\"]", "hosts.trusted"),
         ("tls.local_authority = true", "tls.local_authority"),
         ("log.level = \"debug\"", "log.level"),
+        ("listen.http_action = \"proxy\"", "listen.http_action"),
     ] {
         assert!(load_text(Environment::Development, text, &[]).is_ok(), "{text}");
         let report = load_text(Environment::Production, text, &[]).expect_err("refused");
         assert!(report.contains(key), "{report}");
     }
+}
+
+#[test]
+fn production_serves_plain_http_behind_its_own_balancer_only() {
+    let proxies = "client_address.trusted_proxies = [\"10.0.0.0/8\"]\nlisten.http_action = \"proxy\"\n";
+    load_text(Environment::Production, &format!("{proxies}{SERVED}"), &[]).expect("a balancer that is trusted");
 }
 
 #[test]
@@ -65,6 +72,7 @@ fn each_section_refuses_values_without_meaning() {
         ("server.threads = 0", "at least one thread"),
         ("server.drain_timeout = 5", "expected a duration"),
         ("listen.redirect_port = 0", "not a port"),
+        ("listen.http_action = \"serve\"", "expected `redirect` or `proxy`"),
         ("listen = {https = \"127.0.0.1:1\", http = \"127.0.0.1:1\"}", "the same address"),
         ("tls.local_authority = false", "no certificate to serve"),
         ("tls.certificates = [{chain = \"c\"}]", "`tls.certificates.key`: is missing"),
@@ -81,10 +89,26 @@ fn each_section_refuses_values_without_meaning() {
         ("client_address.field = \"x-real-ip\"", "expected `x-forwarded-for`"),
         ("headers.frame_options = \"ALLOW\"", "is not one of DENY"),
         ("headers.content_security_policy = \"default-src none\"", "single quotes"),
+        ("cors.allowed_origins = [\"https://a.example/\"]", "as browsers do"),
+        ("cors.allowed_origins = [\"https://a.example:443\"]", "browsers leave out"),
+        ("cors.allowed_origins = [\"null\"]", "cannot be told from a stranger"),
+        ("cors.allowed_origins = [\"*\", \"https://a.example\"]", "the others mean nothing"),
+        ("cors = {allowed_origins = [\"*\"], credentials = true}", "cannot take credentials"),
+        ("cors.allowed_headers = [\"*\"]", "not the name of a header field"),
+        ("cors.exposed_headers = [\"a b\"]", "not the name of a header field"),
+        ("cors.max_age = \"25h\"", "24h or less"),
+        ("compression.codings = [\"deflate\"]", "expected `zstd`, `br` or `gzip`"),
+        ("compression.codings = [\"br\", \"br\"]", "stands there twice"),
+        ("compression.types = [\"text\"]", "is not a media type"),
+        ("compression.types = [\"text/event-stream\"]", "events are never compressed"),
+        ("compression.zstd_level = 8", "from 1 to 7"),
+        ("compression.br_level = 0", "from 1 to 6"),
+        ("compression.gzip_level = 10", "from 1 to 9"),
+        ("compression.max_concurrent = 0", "at least 1"),
         ("routes = []", "there is no route"),
         ("upstreams.api.addresses = []", "needs an address"),
         ("upstreams.api.addresses = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "stands there twice"),
-        ("upstreams.api.addresses = [\"localhost:1\"]", "expected an address with a port"),
+        ("upstreams.api.addresses = [\"localhost\"]", "expected an address or a name with a port"),
         ("upstreams.api.health_path = \"readyz\"", "is not a path"),
         ("upstreams.api.panic_threshold = 101", "percentage"),
         ("upstreams.api.healthy_after = 0", "at least 1"),
@@ -119,6 +143,8 @@ fn routes_are_checked_alone_and_together() {
         (route("paths = [\"/\"]").replace("GET", "TRACE"), "no method that a route takes"),
         (route("paths = [\"/\"]").replace("\"api\"", "\"apo\""), "there is no upstream `apo`"),
         (route("paths = [\"/\"]").replace("\"r\"", "\"none\""), "`none` is taken"),
+        (route("paths = [\"/\"]\nstream_idle_timeout = \"0s\""), "more than zero"),
+        (route("paths = [\"/\"]\ncompress = \"no\""), "expected `true` or `false`"),
         (route("paths = [\"/\"]").repeat(2), "two routes are called `r`"),
         (
             route("paths = [\"/\"]") + &route("paths = [\"/\"]").replace("\"r\"", "\"s\""),

@@ -78,6 +78,7 @@ impl Gate {
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         match &mut self.io {
             Some(io) => {
+                io.await_body(false);
                 self.held.reserve(2048);
                 io.read_buf(&mut self.held).await
             }
@@ -157,7 +158,11 @@ impl AsyncRead for Gate {
                 buffer.put_slice(&octets);
                 return Poll::Ready(Ok(()));
             }
-            if gate.body_is_done() {
+            let body_is_done = gate.body_is_done();
+            if let Some(io) = &mut gate.io {
+                io.await_body(!body_is_done);
+            }
+            if body_is_done {
                 // Later requests wait in `held`, up to a bound; with that full nobody needs to be woken, since only
                 // the answer to this request can make room. The end of the connection is passed on.
                 if gate.held.len() >= MOST_HELD {

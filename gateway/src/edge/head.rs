@@ -77,31 +77,26 @@ pub(super) fn check(octets: &[u8], limits: &HeadLimits) -> Found {
 
 fn check_lines(octets: &[u8], limits: &HeadLimits) -> Result<Option<(usize, Framing)>, Refusal> {
     let mut rest = octets;
-    let Some(line) = next_line(&mut rest)? else {
-        // The method and the version take a few octets more than the target.
-        return if octets.len() > limits.target + 64 {
-            Err(refused(Code::UriTooLong, "the request line is too long"))
-        } else {
-            Ok(None)
-        };
-    };
+    let line = next_line(&mut rest)?;
+    // The method and the version take a few octets more than the target. The LF is not counted, so that a line is too
+    // long when it is whole if it was before.
+    let length = line.map_or(octets.len(), |line| line.len() + 1);
+    if length > limits.target + 64 {
+        return Err(refused(Code::UriTooLong, "the request line is too long"));
+    }
+    let Some(line) = line else { return Ok(None) };
     let request_line = RequestLine::read(line, limits)?;
     let mut fields = Fields::default();
     loop {
-        let used = octets.len() - rest.len();
-        if used > limits.octets {
+        let line = next_line(&mut rest)?;
+        // A line that is not whole counts as far as it has come.
+        let read = if line.is_some() { octets.len() - rest.len() } else { octets.len() };
+        if read > limits.octets {
             return Err(refused(Code::HeaderTooLarge, "the head is too large"));
         }
-        let Some(line) = next_line(&mut rest)? else {
-            return if octets.len() > limits.octets {
-                Err(refused(Code::HeaderTooLarge, "the head is too large"))
-            } else {
-                Ok(None)
-            };
-        };
+        let Some(line) = line else { return Ok(None) };
         if line.is_empty() {
-            let framing = fields.finish(&request_line)?;
-            return Ok(Some((octets.len() - rest.len(), framing)));
+            return Ok(Some((read, fields.finish(&request_line)?)));
         }
         fields.add(line)?;
         if fields.count > limits.fields {

@@ -133,6 +133,26 @@ fn bounds_hold_before_the_head_is_whole() {
     assert_eq!(refusal("GET / HTTP/1.1\n"), Some(Code::RequestMalformed));
 }
 
+/// The longest request line and the largest head that pass do so in whatever pieces they come.
+#[test]
+fn what_passes_whole_was_never_refused_on_its_way() {
+    let line = format!("{} /{} HTTP/1.1\r\n", "M".repeat(53), "a".repeat(LIMITS.target - 1));
+    let fill = |name: &str, to: usize| format!("{name}: {}\r\n", "b".repeat(to - name.len() - ": \r\n".len()));
+    let longest_line = format!("{line}Host: a\r\n\r\n");
+    let start = "GET / HTTP/1.1\r\nHost: a\r\n";
+    let largest = format!("{start}{}\r\n", fill("X", LIMITS.octets - start.len() - 2));
+    for head in [longest_line, largest] {
+        assert_eq!(code(&head), Ok(Framing::Length(0)));
+        for end in 0..head.len() {
+            assert_eq!(check(&head.as_bytes()[..end], &LIMITS), Found::Partial, "{end} of {}", head.len());
+        }
+    }
+    let too_large = format!("{start}{}\r\n", fill("X", LIMITS.octets - start.len() - 1));
+    assert_eq!(code(&too_large), Err(Code::HeaderTooLarge));
+    let too_long = format!("{} /{} HTTP/1.1\r\nHost: a\r\n\r\n", "M".repeat(54), "a".repeat(LIMITS.target - 1));
+    assert_eq!(code(&too_long), Err(Code::UriTooLong));
+}
+
 fn seed() -> impl Strategy<Value = String> {
     let target = prop_oneof![
         "/[!-~]{0,20}",

@@ -14,7 +14,7 @@ use pingora_core::{
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
 use todo_shared::problem::Code;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::edge::{
     Closed, Presence, Settings,
@@ -45,7 +45,8 @@ pub(super) async fn serve<SV>(
     let mut kept: Option<HttpPersistentSettings> = None;
     loop {
         let settings = presence.surroundings.settings();
-        let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
+        let young = settings.max_age.saturating_sub(presence.since.elapsed());
+        let (octets, framing) = match next_head(&mut gate, &settings, young, shutdown.clone()).await {
             Next::Head(octets, framing) => (octets, framing),
             Next::Refused(refusal) => {
                 let mut answer = presence.surroundings.refused(&presence.info, &refusal, gate.held().len());
@@ -68,6 +69,11 @@ pub(super) async fn serve<SV>(
         if let Some(settings) = kept.take() {
             settings.apply_to_session(&mut session);
         }
+        if presence.since.elapsed() >= settings.max_age {
+            // The answer says that it is the last one.
+            session.set_keepalive(None);
+            presence.reason = Some(Closed::AgeLimit);
+        }
         session.set_pipelined_prefix(head);
         presence.served += 1;
         let Some(reused) = proxy.process_new_http(session, shutdown).await else { return };
@@ -81,15 +87,17 @@ pub(super) async fn serve<SV>(
     }
 }
 
-async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownWatch) -> Next {
+/// `young` is how long the connection may go on waiting before it is too old to be kept.
+async fn next_head(gate: &mut Gate, settings: &Settings, young: Duration, mut shutdown: ShutdownWatch) -> Next {
     if gate.held().is_empty() {
-        let idle = tokio::time::timeout(settings.idle_timeout, gate.fill());
+        let idle = timeout(settings.idle_timeout.min(young), gate.fill());
         tokio::select! {
             // A request that has begun is served; a connection that only waits is closed soon after the gateway stops.
             biased;
             filled = idle => match filled {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Next::Over(None),
+                Err(_) if young < settings.idle_timeout => return Next::Over(Some(Closed::AgeLimit)),
                 Err(_) => return Next::Over(Some(Closed::IdleTimeout)),
             },
             () = stopped(&mut shutdown, settings.idle_grace) => return Next::Over(None),
@@ -136,7 +144,7 @@ fn leave_head(answer: &mut Bytes) {
 }
 
 /// Completes some time after the gateway is told to stop: a request may be on its way.
-async fn stopped(shutdown: &mut ShutdownWatch, grace: Duration) {
+pub(super) async fn stopped(shutdown: &mut ShutdownWatch, grace: Duration) {
     if shutdown.wait_for(|stopping| *stopping).await.is_err() {
         // The sender is gone, and with it whoever could tell.
         std::future::pending::<()>().await;

@@ -1,36 +1,56 @@
-//! HTTP/2 connections: Pingora's, under a watch of their own.
+//! HTTP/2 connections: the library's frames and Pingora's sessions, in a loop of our own.
 //!
-//! Each connection has its own stop signal, which follows the gateway's: whoever wants one connection to end (its age,
-//! its peer's behaviour) can tell it alone to send GOAWAY and finish its streams.
+//! Pingora's loop says neither why a connection ended nor GOAWAY for a reason of ours, and its idle deadline is fixed when
+//! the process starts. This one accepts streams and hands each to Pingora, and sends GOAWAY when the gateway stops, when
+//! the connection is idle or old, and when its client does what [`crate::edge::flood`] does not let pass.
 
-use std::{
-    pin::pin,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{future::poll_fn, io, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use pingora_core::{
-    apps::ServerApp as _,
-    protocols::http::v2::server::{H2Options, default_h2_options},
+    apps::HttpServerApp as _,
+    protocols::{
+        Digest, GetProxyDigest as _, GetSocketDigest as _, GetTimingDigest as _, Ssl as _,
+        http::{
+            ServerSession,
+            v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake},
+        },
+    },
     server::ShutdownWatch,
 };
 use pingora_proxy::{HttpProxy, ProxyHttp};
-use tokio::sync::watch;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, sleep_until, timeout},
+};
 
-use crate::edge::{Closed, Presence, stream::EdgeStream};
+use crate::edge::{Closed, Presence, Settings, flood::Abuse, http1::stopped, stream::EdgeStream};
 
-/// Bounds of a connection. Those that Pingora's default sets (64 KiB of decoded fields, 100 streams) are kept; the others
-/// bound what a peer can make the library remember of streams that were reset (CVE-2023-44487, CVE-2025-8671).
-pub(super) fn options() -> H2Options {
+/// Streams that the client reset before they were seen, at the same time (CVE-2023-44487). A burst of more is no browser's.
+const MOST_UNSEEN_RESETS: usize = 32;
+
+/// Streams of ours that were reset and are remembered for a second, for frames that were under way.
+const MOST_REMEMBERED_RESETS: usize = 64;
+
+/// Requests whose target or authority cannot be read, in a connection's life; Pingora's own loop takes as many.
+const MOST_MALFORMED: u32 = 32;
+
+/// How long a client that was told to go may take to do so, where nothing of its is being worked on.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Bounds of a connection (RFC 9113 section 10.5), as far as the library holds them.
+fn options(settings: &Settings) -> H2Options {
     let mut options = default_h2_options();
-    options.max_concurrent_reset_streams(64);
-    options.max_pending_accept_reset_streams(32);
-    options.max_local_error_reset_streams(Some(128));
+    options.max_concurrent_streams(settings.http2_streams);
+    // Twice ours, so that what is too large by our count is refused with our answer; beyond it the library says a bare
+    // 431, and beyond four times as much it ends the connection. RFC 9113 section 6.5.2 adds 32 octets for each field.
+    let decoded = 2 * settings.head.octets + 32 * settings.head.fields;
+    options.max_header_list_size(u32::try_from(decoded).unwrap_or(u32::MAX));
+    options.max_pending_accept_reset_streams(MOST_UNSEEN_RESETS);
+    options.max_concurrent_reset_streams(MOST_REMEMBERED_RESETS);
+    // Streams that we had to reset for a client's mistake, in a connection's life (CVE-2025-8671).
+    options.max_local_error_reset_streams(usize::try_from(settings.floods.resets).ok());
     options
 }
-
-/// The length of the octets that begin every connection (RFC 9113 section 3.4). Pingora waits for them without a deadline,
-/// and keeps its idle deadline only from then on.
-const PREFACE_OCTETS: u64 = 24;
 
 /// Serves a connection until it ends.
 pub(super) async fn serve<SV>(
@@ -42,31 +62,101 @@ pub(super) async fn serve<SV>(
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    let received = stream.received().clone();
-    let has_begun = || received.load(Ordering::Relaxed) >= PREFACE_OCTETS;
+    let settings = presence.surroundings.settings();
+    let seen = Arc::clone(stream.seen());
+    let digest = Arc::new(Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: stream.get_timing_digest(),
+        proxy_digest: stream.get_proxy_digest(),
+        socket_digest: stream.get_socket_digest(),
+    });
     let mut gateway = shutdown.clone();
-    // The sender lives as long as the connection: dropping it would tell the connection to end.
-    let (own, watch) = watch::channel(*gateway.borrow());
-    let mut serving = pin!(proxy.process_new(Box::new(stream), &watch));
-    let mut deadline = pin!(tokio::time::sleep(presence.surroundings.settings().head_timeout));
-    let (mut follows, mut may_be_silent) = (true, true);
+    // The preface is a connection's head, and has its deadline.
+    let beginning = timeout(settings.head_timeout, handshake(Box::new(stream), Some(options(&settings))));
+    let mut connection = tokio::select! {
+        biased;
+        begun = beginning => match begun {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(_)) => return,
+            Err(_) => {
+                presence.reason = Some(Closed::HeadTimeout);
+                return;
+            }
+        },
+        () = stopped(&mut gateway, settings.idle_grace) => return,
+    };
+
+    let mut sessions = JoinSet::new();
+    let mut idle = pin!(sleep(settings.idle_timeout));
+    let mut age = pin!(sleep_until((presence.since + settings.max_age).into()));
+    // Once we have said GOAWAY: why, and when our patience with it ends.
+    let mut leaving: Option<Option<Closed>> = None;
+    let mut end = pin!(sleep(Duration::MAX));
+    let mut malformed = 0;
     presence.reason = loop {
         tokio::select! {
-            _ = &mut serving => break None,
-            () = &mut deadline, if may_be_silent => {
-                if !has_begun() {
-                    break Some(Closed::HeadTimeout);
-                }
-                may_be_silent = false;
-            }
-            changed = gateway.changed(), if follows => {
-                follows = changed.is_ok() && !*gateway.borrow();
-                if *gateway.borrow() {
-                    // Also before the connection has begun: its first requests are served, after GOAWAY.
-                    own.send_replace(true);
+            // In this order: a stream that has come is served before the connection is found idle, and what a client did
+            // is known as soon as its frames have been read.
+            biased;
+            Some(_) = sessions.join_next() => {
+                if sessions.is_empty() {
+                    idle.as_mut().reset(tokio::time::Instant::now() + settings.idle_timeout);
                 }
             }
+            accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => match accepted {
+                Ok(Some(H2Accept::Session(session))) => {
+                    presence.served += 1;
+                    let (proxy, shutdown) = (Arc::clone(proxy), shutdown.clone());
+                    sessions.spawn(async move {
+                        proxy.process_new_http(ServerSession::new_http2(session), &shutdown).await;
+                    });
+                }
+                Ok(Some(H2Accept::Rejected)) => {
+                    malformed += 1;
+                    if malformed >= MOST_MALFORMED {
+                        seen.condemn(Abuse::Flood);
+                    }
+                }
+                Ok(None) => break leaving.flatten(),
+                Err(error) => break reason(&error).or(leaving.flatten()),
+            },
+            abuse = poll_fn(|_| seen.abuse().map_or(Poll::Pending, Poll::Ready)) => {
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                let _ = timeout(FAREWELL, poll_fn(|context| connection.poll_closed(context))).await;
+                break Some(match abuse {
+                    Abuse::Flood => Closed::H2Abuse,
+                    Abuse::Streams => Closed::StreamsExceeded,
+                });
+            }
+            () = stopped(&mut gateway, Duration::ZERO), if leaving.is_none() => {
+                connection.graceful_shutdown();
+                // The drain of the whole gateway ends it.
+                leaving = Some(None);
+            }
+            () = &mut idle, if leaving.is_none() && sessions.is_empty() => {
+                connection.graceful_shutdown();
+                leaving = Some(Some(Closed::IdleTimeout));
+                end.as_mut().reset(tokio::time::Instant::now() + FAREWELL);
+            }
+            () = &mut age, if leaving.is_none() => {
+                connection.graceful_shutdown();
+                leaving = Some(Some(Closed::AgeLimit));
+                end.as_mut().reset(tokio::time::Instant::now() + settings.age_grace);
+            }
+            () = &mut end => break leaving.flatten(),
         }
     };
-    presence.served = u64::from(has_begun());
+    presence.refused_streams = seen.refused_streams();
+    drop(connection);
+    // They learn that the client is gone, and write their lines.
+    sessions.detach_all();
+}
+
+/// Why the library gave up; `None` where the client did.
+fn reason(error: &pingora_core::Error) -> Option<Closed> {
+    let error = error.root_cause().downcast_ref::<h2::Error>()?;
+    match error.get_io() {
+        Some(error) => (error.kind() == io::ErrorKind::TimedOut).then_some(Closed::WriteTimeout),
+        None => error.is_library().then_some(Closed::H2Abuse),
+    }
 }

@@ -8,19 +8,31 @@
 
 mod caps;
 mod chunks;
+mod flood;
+mod frames;
 mod gate;
 mod head;
 mod http1;
 mod http2;
+mod pace;
+mod paced;
 pub mod proxy_protocol;
+mod rate;
 mod stream;
 pub mod tls;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+pub use caps::{Cap, CapLimits};
+pub use flood::FloodLimits;
 pub use head::{ALLOW, HeadLimits, Refusal};
+pub(crate) use pace::Pace;
 use pingora_core::{
     apps::{HttpServerApp as _, HttpServerOptions, ServerApp},
     protocols::{GetSocketDigest as _, Stream, l4::stream::Stream as TcpStream},
@@ -36,6 +48,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::edge::{
     caps::{Connections, Slot},
     gate::Gate,
+    paced::Paced,
     proxy_protocol::{Awaited, ProxyRule},
     stream::EdgeStream,
 };
@@ -55,10 +68,22 @@ pub struct Settings {
     pub idle_grace: Duration,
     /// The longest time from the first octet of a head to its last.
     pub head_timeout: Duration,
-    /// Connections that are open at the same time.
-    pub max_connections: usize,
-    /// Connections that are open at the same time from one address.
-    pub max_connections_per_address: usize,
+    /// How long a client may keep us waiting for a body; what is paid off by `min_rate` does not count.
+    pub body_timeout: Duration,
+    /// The same for taking what is sent.
+    pub write_timeout: Duration,
+    /// The slowest that a client may be in the long run, in octets a second.
+    pub min_rate: u64,
+    /// How old a connection may become.
+    pub max_age: Duration,
+    /// How long the requests of one that became too old may go on.
+    pub age_grace: Duration,
+    /// How many connections there may be.
+    pub caps: CapLimits,
+    /// Streams of a connection at the same time.
+    pub http2_streams: u32,
+    /// What of HTTP/2 a connection may do beyond the work it brings.
+    pub floods: FloodLimits,
     /// How large a head may be.
     pub head: HeadLimits,
 }
@@ -76,8 +101,16 @@ pub enum Closed {
     IdleTimeout,
     /// It had to begin with a PROXY protocol header and did not, or came from somebody else than those who send one.
     ProxyHeaderInvalid,
-    /// Too many connections, in all or from this address.
+    /// A body did not come in time, after the answer had begun.
+    BodyTimeout,
+    /// The connection has lasted as long as one may.
+    AgeLimit,
+    /// Too many connections or handshakes, or no room for another one.
     ConnectionsExceeded,
+    /// The client opened streams beyond the limit, again and again.
+    StreamsExceeded,
+    /// The client broke the rules of HTTP/2, or did what only costs work.
+    H2Abuse,
     /// The request named a host that is not served, and the configuration says to drop those.
     HostDropped,
     /// The client took nothing of its answer for too long.
@@ -86,13 +119,17 @@ pub enum Closed {
 
 impl Closed {
     /// Every code.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::HandshakeFailed,
         Self::HandshakeTimeout,
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::ProxyHeaderInvalid,
+        Self::BodyTimeout,
+        Self::AgeLimit,
         Self::ConnectionsExceeded,
+        Self::StreamsExceeded,
+        Self::H2Abuse,
         Self::HostDropped,
         Self::WriteTimeout,
     ];
@@ -105,7 +142,11 @@ impl Closed {
             Self::HeadTimeout => "head_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::ProxyHeaderInvalid => "proxy_header_invalid",
+            Self::BodyTimeout => "body_timeout",
+            Self::AgeLimit => "age_limit",
             Self::ConnectionsExceeded => "connections_exceeded",
+            Self::StreamsExceeded => "streams_exceeded",
+            Self::H2Abuse => "h2_abuse",
             Self::HostDropped => "host_dropped",
             Self::WriteTimeout => "write_timeout",
         }
@@ -120,20 +161,36 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Which endpoint listens on this port.
     fn endpoint(&self, local: SocketAddr) -> Endpoint;
 
+    /// Whether this peer is a proxy of our own, which brings many clients.
+    fn is_proxy(&self, peer: IpAddr) -> bool;
+
+    /// Whether there is too little left of what the process may use to take another connection.
+    fn is_overloaded(&self) -> bool;
+
     /// A connection has passed its handshake, if it has one. `open` connections are open with it.
     fn opened(&self, info: &ConnectionInfo, open: usize);
 
-    /// A connection ends before a request could begin on it.
-    fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed);
+    /// A connection ends before a request could begin on it; the cap, if that is why.
+    fn turned_away(&self, peer: SocketAddr, endpoint: Endpoint, reason: Closed, cap: Option<Cap>);
 
     /// A head is refused: logs and counts it, and returns the octets of the whole answer, after which the connection is
     /// closed; none where it is to end without a word.
     /// `received` octets of it have arrived.
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes;
 
-    /// A connection that was opened has ended, however that came, after it served this many requests; the reason, if it
-    /// was ours.
-    fn closed(&self, info: &ConnectionInfo, reason: Option<Closed>, served: u64);
+    /// A connection that was opened has ended, however that came.
+    fn closed(&self, info: &ConnectionInfo, end: &End);
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Why, if that was our doing.
+    pub reason: Option<Closed>,
+    /// Requests that were served on it.
+    pub served: u64,
+    /// Streams that were refused because there were too many.
+    pub refused_streams: u64,
 }
 
 /// The application that listens.
@@ -149,14 +206,12 @@ where
     SV: ProxyHttp + Send + Sync + 'static,
     SV::CTX: Send + Sync,
 {
-    /// The edge in front of a proxy. `http2_idle` is how long an HTTP/2 connection may be without streams.
-    pub fn new(mut proxy: HttpProxy<SV>, surroundings: Arc<dyn Surroundings>, http2_idle: Duration) -> Self {
+    /// The edge in front of a proxy.
+    pub fn new(mut proxy: HttpProxy<SV>, surroundings: Arc<dyn Surroundings>) -> Self {
         let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(http2_idle);
         // Without it Pingora answers CONNECT by itself; with it the request filter refuses it as we refuse everything.
         options.allow_connect_method_proxying = true;
         proxy.server_options = Some(options);
-        proxy.h2_options = Some(http2::options());
         Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default(), awaited: Awaited::default() }
     }
 
@@ -165,32 +220,30 @@ where
         let endpoint = self.surroundings.endpoint(local);
         let settings = self.surroundings.settings();
         if let Some(rule) = &settings.proxy {
-            let bounds = (settings.head_timeout, settings.max_connections);
+            let bounds = (settings.head_timeout, settings.caps.total);
             peer = match self.awaited.read(&mut tcp, peer, rule, bounds).await {
                 Ok(announced) => announced,
                 Err(reason) => {
                     if let Some(reason) = reason {
-                        self.surroundings.turned_away(peer, endpoint, reason);
+                        self.surroundings.turned_away(peer, endpoint, reason, None);
                     }
                     return;
                 }
             };
         }
         let ends = (peer, local);
-        let Some(slot) =
-            self.connections.enter(peer.ip(), settings.max_connections, settings.max_connections_per_address)
-        else {
-            self.surroundings.turned_away(peer, endpoint, Closed::ConnectionsExceeded);
-            return;
+        let turn_away = |reason, cap| self.surroundings.turned_away(peer, endpoint, reason, cap);
+        let slot = match self.admit(peer.ip(), endpoint, &settings.caps) {
+            Ok(slot) => slot,
+            Err(cap) => return turn_away(Closed::ConnectionsExceeded, Some(cap)),
         };
+        let reading = Pace::new(settings.body_timeout, settings.min_rate);
+        let tcp = Paced::new(tcp, reading, Pace::new(settings.write_timeout, settings.min_rate));
         let stream = match endpoint {
             Endpoint::Http => EdgeStream::plain(tcp, ends, slot).ok(),
             Endpoint::Https => match self.handshake(tcp, ends, slot, &settings).await {
                 Ok(stream) => Some(stream),
-                Err(reason) => {
-                    self.surroundings.turned_away(peer, endpoint, reason);
-                    return;
-                }
+                Err(reason) => return turn_away(reason, None),
             },
         };
         drop(settings);
@@ -202,16 +255,31 @@ where
         }
     }
 
+    /// Decides about a connection before anything is spent on it.
+    fn admit(&self, peer: IpAddr, endpoint: Endpoint, caps: &CapLimits) -> Result<Slot, Cap> {
+        if self.surroundings.is_overloaded() {
+            return Err(Cap::Overload);
+        }
+        let is_proxy = self.surroundings.is_proxy(peer);
+        let slot = self.connections.enter(peer, caps, is_proxy)?;
+        if endpoint == Endpoint::Https {
+            self.connections.begin_handshake(peer, caps, is_proxy)?;
+        }
+        Ok(slot)
+    }
+
     async fn handshake(
         &self,
-        tcp: TcpStream,
+        tcp: Paced,
         ends: (SocketAddr, SocketAddr),
         slot: Slot,
         settings: &Settings,
     ) -> Result<EdgeStream, Closed> {
         let accept = TlsAcceptor::from(settings.tls.clone()).accept(tcp);
         let stream = timeout(settings.handshake_timeout, accept).await.map_err(|_| Closed::HandshakeTimeout)?;
-        stream.and_then(|stream| EdgeStream::tls(stream, ends, slot)).map_err(|_| Closed::HandshakeFailed)
+        stream
+            .and_then(|stream| EdgeStream::tls(stream, ends, slot, settings.floods))
+            .map_err(|_| Closed::HandshakeFailed)
     }
 }
 
@@ -240,20 +308,25 @@ struct Presence<'a> {
     info: Arc<ConnectionInfo>,
     /// Why it ends, if that is our doing.
     reason: Option<Closed>,
+    /// When it was opened.
+    since: Instant,
     /// Requests so far.
     served: u64,
+    /// Streams that were refused.
+    refused_streams: u64,
 }
 
 impl<'a> Presence<'a> {
     fn begin(surroundings: &'a dyn Surroundings, info: Arc<ConnectionInfo>, open: usize) -> Self {
         surroundings.opened(&info, open);
-        Self { surroundings, info, reason: None, served: 0 }
+        Self { surroundings, info, reason: None, since: Instant::now(), served: 0, refused_streams: 0 }
     }
 }
 
 impl Drop for Presence<'_> {
     fn drop(&mut self) {
-        self.surroundings.closed(&self.info, self.reason, self.served);
+        let end = End { reason: self.reason, served: self.served, refused_streams: self.refused_streams };
+        self.surroundings.closed(&self.info, &end);
     }
 }
 

@@ -235,9 +235,9 @@ async fn read(connection: &mut (impl AsyncRead + Unpin)) -> Result<Announced, Op
                 let begin = held.len();
                 held.resize(begin + octets, 0);
                 let rest = held.get_mut(begin..).unwrap_or_default();
-                // Short reads are usual for nobody: a header is one segment.
-                if connection.read_exact(rest).await.is_err() {
-                    return Err((begin > 0).then_some(Closed::ProxyHeaderInvalid));
+                match connection.read(rest).await {
+                    Ok(read @ 1..) => held.truncate(begin + read),
+                    _ => return Err((begin > 0).then_some(Closed::ProxyHeaderInvalid)),
                 }
             }
         }

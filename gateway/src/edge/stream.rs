@@ -3,17 +3,19 @@
 //! Pingora asks a connection for digests and copies them to every session on it, over HTTP/1 and HTTP/2 alike. Ours
 //! travel in the one of them that carries data of the caller's own, so that a filter finds them by
 //! [`connection_info`] whatever the protocol.
+//!
+//! The file is as long as it is because Pingora wants nine traits of a connection.
 
 use std::{
     io,
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -23,17 +25,25 @@ use pingora_core::protocols::{
 };
 use pingora_proxy::Session;
 use rustls::{HandshakeKind, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Sleep, sleep},
+};
 use tokio_rustls::server::TlsStream;
 
-use crate::edge::caps::Slot;
+use crate::edge::{
+    caps::Slot,
+    flood::{Abuse, Flood, FloodLimits},
+    frames::{REFUSED_STREAM, Walker},
+    paced::Paced,
+};
 
 /// Which listener a connection came through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Endpoint {
     /// TLS; requests are served.
     Https,
-    /// Plain; requests are redirected.
+    /// Plain; requests are redirected, or served for a load balancer that ends TLS.
     Http,
 }
 
@@ -90,9 +100,78 @@ pub fn connection_info(session: &Session) -> Option<&ConnectionInfo> {
 #[derive(Debug)]
 pub(crate) enum Transport {
     /// Plain TCP.
-    Plain(Box<TcpStream>),
+    Plain(Box<Paced>),
     /// TLS over TCP, after its handshake.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Paced>>),
+}
+
+/// How long and how much an HTTP/2 connection is read on after our last frame, so that GOAWAY is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(2);
+const MOST_LINGERED: usize = 256 << 10;
+
+/// What whoever serves an HTTP/2 connection learns of it, which is inside the library then.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    abuse: OnceLock<Abuse>,
+    refused_streams: AtomicU64,
+}
+
+impl Seen {
+    /// What the client did that ends the connection.
+    pub(crate) fn abuse(&self) -> Option<Abuse> {
+        self.abuse.get().copied()
+    }
+
+    /// Ends the connection for this, if nothing else has.
+    pub(crate) fn condemn(&self, abuse: Abuse) {
+        let _ = self.abuse.set(abuse);
+    }
+
+    /// How many streams were refused because there were too many.
+    pub(crate) fn refused_streams(&self) -> u64 {
+        self.refused_streams.load(Ordering::Relaxed)
+    }
+}
+
+/// Watches the frames of an HTTP/2 connection in both directions.
+#[derive(Debug)]
+struct FrameWatch {
+    received: Walker,
+    sent: Walker,
+    flood: Flood,
+    seen: Arc<Seen>,
+    /// How much was read and when to stop reading, once we have said our last.
+    lingered: usize,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl FrameWatch {
+    fn received(&mut self, octets: &[u8]) {
+        let (flood, seen) = (&mut self.flood, &self.seen);
+        self.received.walk(octets, |frame| {
+            if let Err(abuse) = flood.received(frame, Instant::now) {
+                seen.condemn(abuse);
+            }
+        });
+    }
+
+    fn sent(&mut self, octets: &[u8]) {
+        let (flood, seen) = (&mut self.flood, &self.seen);
+        self.sent.walk(octets, |frame| {
+            if frame.code == REFUSED_STREAM {
+                seen.refused_streams.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Err(abuse) = flood.sent(frame, Instant::now) {
+                seen.condemn(abuse);
+            }
+        });
+    }
+
+    /// Whether enough was read after our last frame.
+    fn has_lingered(&mut self, context: &mut Context<'_>) -> bool {
+        let timer = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        timer.as_mut().poll(context).is_ready() || self.lingered >= MOST_LINGERED
+    }
 }
 
 /// A connection, past its handshake. Its slot among all connections comes free when it is dropped.
@@ -102,19 +181,26 @@ pub(crate) struct EdgeStream {
     info: Arc<ConnectionInfo>,
     established: SystemTime,
     proxy_digest: Arc<ProxyDigest>,
-    received: Arc<AtomicU64>,
+    /// For HTTP/2 only.
+    frames: Option<Box<FrameWatch>>,
+    seen: Arc<Seen>,
     ssl_digest: Option<Arc<SslDigest>>,
     _slot: Slot,
 }
 
 impl EdgeStream {
-    pub(crate) fn plain(stream: TcpStream, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
+    pub(crate) fn plain(stream: Paced, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
         let (peer, local) = ends;
         let info = ConnectionInfo { peer, local, endpoint: Endpoint::Http, protocol: Protocol::Http1, tls: None };
         Self::new(Transport::Plain(Box::new(stream)), info, None, slot)
     }
 
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
+    pub(crate) fn tls(
+        stream: TlsStream<Paced>,
+        ends: (SocketAddr, SocketAddr),
+        slot: Slot,
+        floods: FloodLimits,
+    ) -> io::Result<Self> {
         let (peer, local) = ends;
         let session = stream.get_ref().1;
         let (version, version_name) = match session.protocol_version() {
@@ -126,7 +212,18 @@ impl EdgeStream {
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let digest = SslDigest::new(cipher, version_name, None, None, Vec::new());
         let info = ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls) };
-        Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)
+        let mut stream = Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)?;
+        if protocol == Protocol::Http2 {
+            stream.frames = Some(Box::new(FrameWatch {
+                received: Walker::of_client(),
+                sent: Walker::of_server(),
+                flood: Flood::new(floods, Instant::now()),
+                seen: Arc::clone(&stream.seen),
+                lingered: 0,
+                linger: None,
+            }));
+        }
+        Ok(stream)
     }
 
     fn new(
@@ -139,23 +236,38 @@ impl EdgeStream {
         let carrier =
             pingora::http::ResponseHeader::build(200, Some(0)).map_err(|error| io::Error::other(error.to_string()))?;
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(carrier), Some(Box::new(info.clone()))));
-        let (established, received) = (SystemTime::now(), Arc::default());
-        Ok(Self { transport, info, established, proxy_digest, received, ssl_digest, _slot: slot })
+        let (established, seen) = (SystemTime::now(), Arc::default());
+        Ok(Self { transport, info, established, proxy_digest, frames: None, seen, ssl_digest, _slot: slot })
     }
 
     pub(crate) fn info(&self) -> &Arc<ConnectionInfo> {
         &self.info
     }
 
-    /// How many octets have been read from it, inside TLS.
-    pub(crate) fn received(&self) -> &Arc<AtomicU64> {
-        &self.received
+    /// What can be learned of an HTTP/2 connection while the library has it.
+    pub(crate) const fn seen(&self) -> &Arc<Seen> {
+        &self.seen
+    }
+
+    /// Whether the client owes us the rest of a body.
+    pub(crate) fn await_body(&mut self, awaits: bool) {
+        match &mut self.transport {
+            Transport::Plain(stream) => stream.await_body(awaits),
+            Transport::Tls(stream) => stream.get_mut().0.await_body(awaits),
+        }
     }
 
     fn tcp(&self) -> &TcpStream {
         match &self.transport {
-            Transport::Plain(stream) => stream,
-            Transport::Tls(stream) => stream.get_ref().0,
+            Transport::Plain(stream) => stream.tcp(),
+            Transport::Tls(stream) => stream.get_ref().0.tcp(),
+        }
+    }
+
+    fn poll_transport(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
+            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
         }
     }
 }
@@ -166,23 +278,29 @@ impl AsyncRead for EdgeStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.seen.abuse().is_some() {
+            // Nothing it says is read any more. Whoever polls looks for the abuse next.
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
-        ready!(match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
-            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_read(context, buffer),
-        })?;
-        let read = buffer.filled().len() - before;
-        self.received.fetch_add(read as u64, Ordering::Relaxed);
+        ready!(self.poll_transport(context, buffer))?;
+        if let Some(frames) = &mut self.frames {
+            frames.received(buffer.filled().get(before..).unwrap_or_default());
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for EdgeStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let written = ready!(match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write(context, octets),
+        })?;
+        if let Some(frames) = &mut self.frames {
+            frames.sent(octets.get(..written).unwrap_or_default());
         }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -193,9 +311,26 @@ impl AsyncWrite for EdgeStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
-            Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+        let is_lingering = self.frames.as_ref().is_some_and(|frames| frames.linger.is_some());
+        if !is_lingering {
+            ready!(match &mut self.transport {
+                Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+                Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
+            })?;
+        }
+        loop {
+            if self.frames.as_mut().is_none_or(|frames| frames.has_lingered(context)) {
+                return Poll::Ready(Ok(()));
+            }
+            let mut sink = [0; 4 << 10];
+            let mut buffer = ReadBuf::new(&mut sink);
+            match ready!(self.poll_transport(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+            if let Some(frames) = &mut self.frames {
+                frames.lingered += buffer.filled().len();
+            }
         }
     }
 
@@ -204,10 +339,19 @@ impl AsyncWrite for EdgeStream {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
+        let written = ready!(match &mut self.transport {
             Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
             Transport::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(context, slices),
+        })?;
+        if let Some(frames) = &mut self.frames {
+            let mut left = written;
+            for slice in slices {
+                let octets = slice.get(..left.min(slice.len())).unwrap_or_default();
+                frames.sent(octets);
+                left -= octets.len();
+            }
         }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

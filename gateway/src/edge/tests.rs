@@ -1,6 +1,12 @@
 //! The edge in front of a proxy that echoes: real sockets, real handshakes, deadlines short enough to wait for.
 
-use std::{os::fd::AsRawFd as _, sync::Mutex};
+use std::{
+    os::fd::AsRawFd as _,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use pingora::http::ResponseHeader;
 use pingora_core::{protocols::SocketDigest, server::configuration::ServerConf, upstreams::peer::HttpPeer};
@@ -63,6 +69,7 @@ impl ProxyHttp for Echo {
 struct Recorder {
     settings: Arc<Settings>,
     endpoint: Endpoint,
+    overloaded: AtomicBool,
     events: Mutex<Vec<String>>,
 }
 
@@ -85,8 +92,17 @@ impl Surroundings for Recorder {
         self.note(format!("opened {:?} {open}", info.protocol));
     }
 
-    fn turned_away(&self, _: SocketAddr, _: Endpoint, reason: Closed) {
-        self.note(format!("turned away {}", reason.as_str()));
+    fn is_proxy(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    fn is_overloaded(&self) -> bool {
+        self.overloaded.load(Ordering::Relaxed)
+    }
+
+    fn turned_away(&self, _: SocketAddr, _: Endpoint, reason: Closed, cap: Option<Cap>) {
+        let cap = cap.map(|cap| format!(" {}", cap.as_str())).unwrap_or_default();
+        self.note(format!("turned away {}{cap}", reason.as_str()));
     }
 
     fn refused(&self, _: &ConnectionInfo, refusal: &Refusal, _: usize) -> Bytes {
@@ -94,8 +110,8 @@ impl Surroundings for Recorder {
         Bytes::from(format!("HTTP/1.1 {} x\r\nConnection: close\r\n\r\nproblem", refusal.code.status().as_u16()))
     }
 
-    fn closed(&self, _: &ConnectionInfo, reason: Option<Closed>, served: u64) {
-        self.note(format!("closed {} {served}", reason.map_or("-", Closed::as_str)));
+    fn closed(&self, _: &ConnectionInfo, end: &End) {
+        self.note(format!("closed {} {}", end.reason.map_or("-", Closed::as_str), end.served));
     }
 }
 
@@ -136,14 +152,33 @@ async fn run(endpoint: Endpoint, change: impl FnOnce(&mut Settings)) -> Running 
         idle_timeout: Duration::from_secs(10),
         idle_grace: Duration::from_millis(100),
         head_timeout: Duration::from_secs(10),
-        max_connections: 100,
-        max_connections_per_address: 100,
+        body_timeout: Duration::from_secs(10),
+        write_timeout: Duration::from_secs(10),
+        min_rate: 1024,
+        max_age: Duration::from_hours(1),
+        age_grace: Duration::from_secs(10),
+        caps: CapLimits {
+            total: 100,
+            per_address: 100,
+            per_network: 100,
+            network_v4: 24,
+            network_v6: 48,
+            handshakes: 1000,
+            handshakes_per_address: 1000,
+        },
+        http2_streams: 100,
+        floods: FloodLimits { control_frames: 1000, resets: 100 },
         head: HeadLimits { octets: 8192, fields: 50, target: 1024 },
     };
     change(&mut settings);
-    let recorder = Arc::new(Recorder { settings: Arc::new(settings), endpoint, events: Mutex::default() });
+    let recorder = Arc::new(Recorder {
+        settings: Arc::new(settings),
+        endpoint,
+        overloaded: AtomicBool::new(false),
+        events: Mutex::default(),
+    });
     let proxy = http_proxy(&Arc::new(ServerConf::default()), Echo);
-    let edge = Arc::new(Edge::new(proxy, recorder.clone(), Duration::from_secs(10)));
+    let edge = Arc::new(Edge::new(proxy, recorder.clone()));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (stop, watch) = watch::channel(false);

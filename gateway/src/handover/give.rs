@@ -66,7 +66,7 @@ impl Offer {
             match given {
                 Ok(relieved) => return relieved,
                 Err(error) => {
-                    tracing::warn!(%error, "no upgrade: the successor did not get to serve; all goes on as before")
+                    tracing::warn!(%error, "no upgrade: the successor did not get to serve; all goes on as before");
                 }
             }
         }

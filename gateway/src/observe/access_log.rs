@@ -1,8 +1,8 @@
 //! The access log's writer: a bounded queue and a thread of its own.
 //!
 //! A request never waits for a disk or a terminal: when the queue is full its line is dropped and counted. Lines are
-//! written in one piece each, and flushed as soon as the queue is empty. A file is opened again on each reload, so that
-//! it can be rotated by renaming.
+//! gathered for a moment ([`GATHER`]) and written together: a writer that is woken for each line costs a busy gateway as
+//! much as TLS does. A file is opened again on each reload, so that it can be rotated by renaming.
 
 use std::{
     fmt,
@@ -23,6 +23,12 @@ use crate::observe::record::Record;
 
 /// Lines that may wait to be written. At 400 octets a line this is less than 4 MiB.
 const QUEUE: usize = 8192;
+
+/// How long a line may wait for others. The queue holds what comes in it at 160,000 requests a second.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// How much is written at once, in octets.
+const BUFFER: usize = 64 << 10;
 
 /// How long stopping waits for a writer that is stuck.
 const LONGEST_FLUSH: Duration = Duration::from_secs(2);
@@ -145,7 +151,7 @@ fn write_all(
     format: LogFormat,
     lost: &IntCounter,
 ) {
-    let mut sink = BufWriter::new(sink);
+    let mut sink = BufWriter::with_capacity(BUFFER, sink);
     let mut line = Vec::new();
     let mut failing = false;
     while let Some(message) = next(messages, &mut sink) {
@@ -166,7 +172,7 @@ fn write_all(
             Message::Reopen => {
                 let _ = sink.flush();
                 match reopen() {
-                    Ok(fresh) => sink = BufWriter::new(fresh),
+                    Ok(fresh) => sink = BufWriter::with_capacity(BUFFER, fresh),
                     Err(error) => {
                         tracing::error!(%error, "the access log cannot be opened again; the old file is kept");
                     }
@@ -181,12 +187,18 @@ fn write_all(
     }
 }
 
-/// The next message; what was written is flushed before waiting for one.
+/// The next message; what was written is flushed before waiting for one. After a wait others are let come as well: whoever
+/// logs in the meantime finds nobody to wake.
 fn next(messages: &Receiver<Message>, sink: &mut impl Write) -> Option<Message> {
-    messages.try_recv().ok().or_else(|| {
-        let _ = sink.flush();
-        messages.recv().ok()
-    })
+    if let Ok(message) = messages.try_recv() {
+        return Some(message);
+    }
+    let _ = sink.flush();
+    let first = messages.recv().ok()?;
+    if matches!(first, Message::Line(_)) {
+        thread::sleep(GATHER);
+    }
+    Some(first)
 }
 
 #[cfg(test)]

@@ -45,10 +45,18 @@ pub struct Metrics {
     pub connections: IntCounterVec,
     /// Connections the gateway closed without an answer, by why-code.
     pub connections_closed: IntCounterVec,
+    /// Connections turned away before anything was spent on them, by the `cap` that was met.
+    pub connections_refused: IntCounterVec,
+    /// HTTP/2 streams refused because their connection had too many.
+    pub streams_refused: IntCounter,
+    /// Whether the process is over its bound, by `resource`.
+    pub overloaded: IntGaugeVec,
     /// TLS handshakes completed, by `version` and whether the session was `resumed`.
     pub handshakes: IntCounterVec,
     /// When the certificate that serves a name ends, by `name`, in seconds since the epoch.
     pub certificate_end: IntGaugeVec,
+    /// When the last of the shared ticket keys ends, in seconds since the epoch; 0 without such.
+    pub ticket_key_end: IntGauge,
     /// Whether checks find an address well, by `upstream` and `address`.
     pub upstream_healthy: IntGaugeVec,
     /// Whether an address is set aside for its answers, by `upstream` and `address`.
@@ -67,6 +75,14 @@ pub struct Metrics {
     pub upstream_retries_refused: IntCounterVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
     pub upstream_requests: IntCounterVec,
+    /// Answers the gateway compressed, by `coding`.
+    pub compressed_answers: IntCounterVec,
+    /// Octets of their bodies, by `coding` and `side`: `in` from the API, `out` to the client.
+    pub compression_octets: IntCounterVec,
+    /// Answers that are being compressed.
+    pub compressions_open: IntGauge,
+    /// Answers that went out plain because as many were compressed as may be.
+    pub compressions_skipped: IntCounter,
     /// Reloads, by `result`.
     pub reloads: IntCounterVec,
     /// Whether the last reload, or the start, succeeded.
@@ -103,6 +119,26 @@ impl Metrics {
                 "Connections closed without an answer.",
                 &["reason"],
             )?,
+            connections_refused: counters(
+                &registry,
+                "gateway_connections_refused_total",
+                "Connections turned away at a cap.",
+                &["cap"],
+            )?,
+            streams_refused: add(
+                &registry,
+                IntCounter::new(
+                    "gateway_http2_streams_refused_total",
+                    "HTTP/2 streams beyond the limit of a connection.",
+                )?,
+            )?,
+            overloaded: add(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("gateway_overloaded", "Whether the process uses more than its bound: 1 or 0."),
+                    &["resource"],
+                )?,
+            )?,
             handshakes: counters(
                 &registry,
                 "gateway_tls_handshakes_total",
@@ -118,6 +154,11 @@ impl Metrics {
                     ),
                     &["name"],
                 )?,
+            )?,
+            ticket_key_end: gauge(
+                &registry,
+                "gateway_tls_ticket_key_not_after_timestamp_seconds",
+                "When the last of the shared ticket keys ends; 0 without such.",
             )?,
             upstream_healthy: gauges(
                 &registry,
@@ -167,6 +208,26 @@ impl Metrics {
                 "gateway_upstream_requests_total",
                 "Requests sent upstream.",
                 &["upstream", "address", "outcome"],
+            )?,
+            compressed_answers: counters(
+                &registry,
+                "gateway_compressed_answers_total",
+                "Answers the gateway compressed.",
+                &["coding"],
+            )?,
+            compression_octets: counters(
+                &registry,
+                "gateway_compression_octets_total",
+                "Octets before and after compression.",
+                &["coding", "side"],
+            )?,
+            compressions_open: gauge(&registry, "gateway_compressions_open", "Answers being compressed.")?,
+            compressions_skipped: add(
+                &registry,
+                IntCounter::new(
+                    "gateway_compressions_skipped_total",
+                    "Answers left plain because too many were compressed.",
+                )?,
             )?,
             reloads: counters(&registry, "gateway_reloads_total", "Configuration reloads.", &["result"])?,
             reload_successful: gauge(

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 const MOST_HOPS: usize = 32;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Which field the trusted proxies write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,30 @@ impl ClientAddressRule {
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// Whether anybody is.
+    pub const fn trusts_any(&self) -> bool {
+        !self.trusted.is_empty()
+    }
+
+    /// Whether a trusted peer says that the client speaks TLS with it: the right-most word of `X-Forwarded-Proto`, or of
+    /// `proto` in `Forwarded` where that is the field.
+    pub fn says_tls(&self, headers: &HeaderMap) -> bool {
+        let name = match self.field {
+            ForwardingField::XForwardedFor => X_FORWARDED_PROTO,
+            ForwardingField::Forwarded => header::FORWARDED,
+        };
+        let last = headers.get_all(name).iter().next_back();
+        let Some(word) = last.and_then(|value| elements_from_the_right(value).next()).flatten() else { return false };
+        let scheme = match self.field {
+            ForwardingField::XForwardedFor => Some(word),
+            ForwardingField::Forwarded => word.split(';').find_map(|pair| {
+                let (name, value) = pair.trim_matches([' ', '\t']).split_once('=')?;
+                name.eq_ignore_ascii_case("proto").then(|| value.trim_matches('"'))
+            }),
+        };
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
     }
 
     /// The client's address, for a connection from `peer`.
@@ -144,6 +169,38 @@ mod tests {
         }
         let rule = ClientAddressRule::new(trusted.to_vec(), field);
         rule.resolve(peer.parse().expect("address"), &headers).to_string()
+    }
+
+    #[test]
+    fn the_last_word_about_tls_counts() {
+        let says = |field, name: &'static str, values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(name, HeaderValue::from_str(value).expect("value"));
+            }
+            ClientAddressRule::new(Vec::new(), field).says_tls(&headers)
+        };
+        for (values, expected) in [
+            (&["https"][..], true),
+            (&["HTTPS"], true),
+            (&["http, https"], true),
+            (&["https", "http"], false),
+            (&["https, http"], false),
+            (&["httpss"], false),
+            (&[""], false),
+            (&[], false),
+        ] {
+            assert_eq!(says(ForwardingField::XForwardedFor, "x-forwarded-proto", values), expected, "{values:?}");
+        }
+        for (values, expected) in [
+            (&["for=1.2.3.4;proto=https"][..], true),
+            (&["for=1.2.3.4; Proto=\"https\""], true),
+            (&["proto=https, for=1.2.3.4"], false),
+            (&["for=1.2.3.4;proto=http"], false),
+        ] {
+            assert_eq!(says(ForwardingField::Forwarded, "forwarded", values), expected, "{values:?}");
+            assert!(!says(ForwardingField::XForwardedFor, "forwarded", values), "the other field is not read");
+        }
     }
 
     fn x_forwarded_for(peer: &str, values: &[&str]) -> String {

@@ -6,8 +6,8 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::{StatusCode, Version};
-use pingora::{protocols::Digest, proxy::Session, upstreams::peer::HttpPeer};
+use http::Version;
+use pingora::{http::ResponseHeader, proxy::Session};
 use prometheus::IntGauge;
 use todo_shared::{
     problem::Code,
@@ -16,17 +16,17 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::{Closed, connection_info},
+    edge::{Closed, Pace, Settings, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
         query,
         record::RequestRecord,
     },
-    request::route::Route,
+    request::{cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
-    upstream::{Attempt, Target, retry::Stage},
+    upstream::{Attempt, Target},
 };
 
 /// One request.
@@ -48,6 +48,10 @@ pub struct Context {
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
     pub tls: Option<(TlsName, bool)>,
+    /// Whether a trusted proxy says that it speaks TLS with the client.
+    tls_ends_before: bool,
+    /// What the page that asks may read, if it comes from an allowed origin.
+    pub grant: Option<Grant>,
     /// The host it asks for, as the API is told once it is found trusted.
     pub host: String,
     /// Where it goes, once that is known.
@@ -55,13 +59,13 @@ pub struct Context {
     /// Who is asked, once that is chosen.
     pub attempt: Option<Attempt>,
     /// Who was asked before.
-    asked: Vec<SocketAddr>,
+    pub(super) asked: Vec<SocketAddr>,
     /// Who is asked next, where a retry was granted.
-    next: Option<Arc<Target>>,
+    pub(super) next: Option<Arc<Target>>,
     /// Whether the connection to the upstream is too old to be kept after this request.
     pub is_last_use: bool,
     /// When the first address was chosen.
-    upstream_began: Option<Instant>,
+    pub(super) upstream_began: Option<Instant>,
     /// When the last of the upstream's answer came.
     pub upstream_ended: Option<Instant>,
     /// The why-code of what the gateway answered itself.
@@ -71,10 +75,36 @@ pub struct Context {
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
-    body_received: u64,
+    pub(super) body_received: u64,
+    /// How slow the body may be over HTTP/2, where the connection's own deadline cannot tell one stream from another.
+    pub(super) body_pace: Option<BodyPace>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     _in_flight: InFlight,
+}
+
+/// The pace of a body whose pieces are seen as they come.
+#[derive(Debug)]
+pub(super) struct BodyPace {
+    pace: Pace,
+    deadline: Option<Instant>,
+}
+
+impl BodyPace {
+    pub(super) fn begin(settings: &Settings) -> Self {
+        let mut pace = Pace::new(settings.body_timeout, settings.min_rate);
+        let deadline = pace.wait(Instant::now);
+        Self { pace, deadline }
+    }
+
+    /// Takes note of a piece; whether it came too late.
+    fn is_late(&mut self, octets: usize) -> bool {
+        let now = Instant::now();
+        let is_late = self.deadline.is_some_and(|deadline| now >= deadline);
+        self.pace.progress(octets, || now);
+        self.deadline = self.pace.wait(|| now);
+        is_late
+    }
 }
 
 /// A version of TLS by its usual name.
@@ -109,6 +139,8 @@ impl Context {
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             version: Version::HTTP_11,
             tls: None,
+            tls_ends_before: false,
+            grant: None,
             host: String::new(),
             route: None,
             attempt: None,
@@ -121,6 +153,7 @@ impl Context {
             problem: ProblemReader::default(),
             failure: None,
             body_received: 0,
+            body_pace: None,
             body_is_whole: false,
             _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
         }
@@ -136,7 +169,9 @@ impl Context {
         let peer = connection.map_or(self.client, |info| info.peer.ip());
         let rule = &self.runtime.config.client_address;
         self.client = rule.resolve(peer, &head.headers);
+        self.grant = self.runtime.config.cors.grant(&head.headers);
         if rule.trusts(peer) {
+            self.tls_ends_before = rule.says_tls(&head.headers);
             let inbound = |name: &str| head.headers.get(name).map(http::HeaderValue::as_bytes);
             if let Some(id) = inbound(request_id::HEADER).and_then(RequestId::accept) {
                 self.request_id = id;
@@ -148,107 +183,36 @@ impl Context {
         }
     }
 
-    /// Whether the client speaks TLS.
+    /// Whether the client speaks TLS, with us or with the load balancer before us.
     pub const fn over_tls(&self) -> bool {
-        self.tls.is_some()
+        self.tls.is_some() || self.tls_ends_before
     }
 
-    /// The policy for the answer.
-    pub fn responses(&self) -> &ResponsePolicy {
+    /// Puts an answer to this request under the policies that hold for it, whoever made it.
+    ///
+    /// # Errors
+    /// Those of Pingora's header map, which has a bound of its own.
+    pub fn apply_policies(&self, answer: &mut ResponseHeader) -> pingora::Result<()> {
+        self.responses().apply(answer, self.over_tls())?;
+        self.runtime.config.cors.apply(answer, self.grant.as_ref())
+    }
+
+    fn responses(&self) -> &ResponsePolicy {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
-    /// Begins an attempt at the upstream. A second attempt has the time that the first one left, and is sent the body
-    /// from its beginning.
-    ///
-    /// # Errors
-    /// The why-code where nobody can be asked, or no time is left.
-    pub fn begin_attempt(&mut self, route: &Route, idempotent: bool) -> Result<Box<HttpPeer>, Code> {
-        self.body_received = 0;
-        self.body_is_whole = false;
-        self.is_last_use = false;
-        self.failure = None;
-        let began = *self.upstream_began.get_or_insert_with(Instant::now);
-        let left = route.rule.timeout.saturating_sub(began.elapsed());
-        let upstream = &route.upstream;
-        let target = match self.next.take() {
-            Some(target) => target,
-            None => {
-                upstream.count();
-                upstream.choose(&[]).ok_or(Code::UpstreamUnreachable)?
-            }
-        };
-        if left.is_zero() {
-            return Err(Code::UpstreamTimeout);
-        }
-        self.attempt = Some(Attempt::begin(Arc::clone(&target.endpoint)));
-        // Where nobody else may be asked, waiting is all that can be done.
-        let others = upstream.targets().len() > self.asked.len() + 1;
-        let may_repeat = idempotent && others && self.asked.len() < usize::from(upstream.rule.retries);
-        let silence = if may_repeat { upstream.rule.try_timeout } else { left };
-        Ok(target.within(left, silence))
-    }
-
-    /// Learns how old the connection is that was chosen.
-    pub fn note_connection(&mut self, digest: Option<&Digest>) {
-        let established = digest.and_then(|digest| digest.timing_digest.first()?.as_ref());
-        let age = established.and_then(|timing| timing.established_ts.elapsed().ok());
-        let limit = self.route.as_ref().map(|route| route.upstream.rule.max_connection_age);
-        self.is_last_use = age.zip(limit).is_some_and(|(age, limit)| age >= limit);
-    }
-
-    /// Learns that the upstream answers.
-    pub fn note_answer(&self, status: StatusCode) {
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
-            if status.is_server_error() {
-                route.upstream.note_failure(&attempt.endpoint);
-            } else if !status.is_informational() {
-                route.upstream.note_answer(&attempt.endpoint, attempt.began.elapsed());
-            }
-        }
-    }
-
-    /// Learns that the upstream is to blame for a failed attempt.
-    pub fn note_failure(&self) {
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
-            route.upstream.note_failure(&attempt.endpoint);
-        }
-    }
-
-    /// Looks for somebody else to ask after an attempt that failed for this reason; says whether there is one.
-    pub fn prepare_retry(&mut self, stage: Stage, code: Code) -> bool {
-        let (Some(route), Some(attempt)) = (self.route.clone(), &self.attempt) else { return false };
-        let upstream = &route.upstream;
-        if self.asked.len() >= usize::from(upstream.rule.retries) || self.is_overdue() {
-            return false;
-        }
-        self.asked.push(attempt.endpoint.address);
-        let same = || (stage == Stage::Kept).then(|| upstream.choose(&[])).flatten();
-        let Some(next) = upstream.choose(&self.asked).or_else(same) else { return false };
-        if !upstream.take_retry() {
-            return false;
-        }
-        self.count_attempt(code.as_str(), upstream.metrics());
-        self.next = Some(next);
-        true
-    }
-
-    /// Counts an attempt that ended like this.
-    fn count_attempt(&self, outcome: &str, metrics: &Metrics) {
-        if let (Some(attempt), Some(route)) = (&self.attempt, &self.route)
-            && !attempt.endpoint.is_gone()
-        {
-            let labels = [&*route.rule.upstream, attempt.endpoint.label(), outcome];
-            metrics.upstream_requests.with_label_values(&labels).inc();
-        }
-    }
-
     /// Whether the route's time is over.
-    pub fn is_overdue(&self) -> bool {
+    pub(super) fn is_overdue(&self) -> bool {
         match (&self.route, self.upstream_began) {
             (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
             _ => false,
         }
+    }
+
+    /// Whether the answer should have ended by now. One that streams ends when it pleases.
+    pub fn answer_is_overdue(&self) -> bool {
+        let streams = self.route.as_ref().is_some_and(|route| route.rule.stream_idle_timeout.is_some());
+        !streams && self.is_overdue()
     }
 
     /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.
@@ -261,7 +225,7 @@ impl Context {
         let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
         if self.body_received > limit {
             Err(Code::BodyTooLarge)
-        } else if !is_last && self.is_overdue() {
+        } else if !is_last && (self.is_overdue() || self.body_pace.as_mut().is_some_and(|pace| pace.is_late(octets))) {
             Err(Code::RequestTimeout)
         } else {
             Ok(())

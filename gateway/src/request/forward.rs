@@ -66,7 +66,7 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
         request.insert_header(header::MAX_FORWARDS, left.saturating_sub(1))?;
     }
     request.insert_header("x-forwarded-for", context.client.to_string())?;
-    request.insert_header("x-forwarded-proto", "https")?;
+    request.insert_header("x-forwarded-proto", if context.over_tls() { "https" } else { "http" })?;
     request.insert_header("x-forwarded-host", context.host.as_str())?;
     request.insert_header(request_id::HEADER, context.request_id.as_str())?;
     request.insert_header(trace_context::HEADER, context.trace.to_string())?;

@@ -1,9 +1,12 @@
 //! What is found out about a request, step by step, before it goes anywhere. Each step is one file; [`admit`] is their
 //! order.
 
+mod attempts;
 pub mod authority;
 pub mod client_address;
+pub mod conditions;
 pub mod context;
+pub mod cors;
 pub mod forward;
 pub mod host;
 pub mod path;
@@ -25,6 +28,7 @@ use self::{
     target::Target,
 };
 use crate::{
+    config::HttpAction,
     edge::{ALLOW, HeadLimits},
     reply::Reply,
     runtime::Runtime,
@@ -57,7 +61,7 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     let hosts = &runtime.config.hosts;
     // For the log, trusted or not.
     context.host = named.or(field).and_then(Authority::parse).map(|host| host.to_string()).unwrap_or_default();
-    if !context.over_tls() {
+    if context.tls.is_none() && runtime.config.listen.http_action == HttpAction::Redirect {
         return Err(redirect(&runtime, field.or(named), &target));
     }
     let authority = hosts.check(field, named).map_err(|refusal| match (refusal, hosts.on_untrusted) {
@@ -67,6 +71,11 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     })?;
     let path = path::normalise(target.path)
         .map_err(|refusal| Reply::refuse_with(Code::RequestMalformed, refusal.to_string()))?;
+    if let Some(preflight) =
+        runtime.config.cors.preflight(head, context.grant.as_ref(), &runtime.routes, &authority, &path)
+    {
+        return Err(Reply::Preflight(preflight));
+    }
     let route = find_route(&runtime, &authority, &path, &head.method)?;
     context.route = Some(Arc::clone(route));
 
@@ -81,7 +90,7 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     check_length(head, route)
 }
 
-/// The answer of the plain port: the same resource over TLS, for hosts that are trusted (on whatever port, because the
+/// The answer of the plain port, where that does not serve: the same resource over TLS, for hosts that are trusted (on whatever port, because the
 /// answer names the right one).
 fn redirect(runtime: &Runtime, host: Option<&str>, target: &Target<'_>) -> Reply {
     let malformed = Reply::refuse(Code::RequestMalformed);

@@ -36,6 +36,11 @@ pub struct RouteRule {
     pub timeout: Duration,
     /// The largest request body, in octets.
     pub max_body: u64,
+    /// How long an answer that has begun may be silent; it may last as long as it pleases then. Without it `timeout` is
+    /// the end of every answer.
+    pub stream_idle_timeout: Option<Duration>,
+    /// Whether its answers may be compressed.
+    pub compress: bool,
     /// The security fields of its answers.
     pub responses: Arc<ResponsePolicy>,
 }
@@ -125,15 +130,23 @@ impl RouteTable {
 
     /// Finds the route of a request; `path` in the form of [`crate::request::path`].
     pub fn find(&self, host: &Authority<'_>, path: &str, method: &Method) -> Match<'_> {
-        let entry = self.entries.iter().find(|entry| {
-            entry.path.matches(path) && entry.host.as_ref().is_none_or(|pattern| pattern.matches_name(host))
-        });
-        let Some(entry) = entry else { return Match::NotFound };
+        let Some(entry) = self.entry(host, path) else { return Match::NotFound };
         entry
             .routes
             .iter()
             .find(|route| route.rule.methods.contains(method))
             .map_or(Match::MethodNotAllowed(&entry.allow), Match::Found)
+    }
+
+    /// The methods that are taken there, as a field's value; `None` where no route has this host and path.
+    pub fn methods(&self, host: &Authority<'_>, path: &str) -> Option<&HeaderValue> {
+        self.entry(host, path).map(|entry| &entry.allow)
+    }
+
+    fn entry(&self, host: &Authority<'_>, path: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| {
+            entry.path.matches(path) && entry.host.as_ref().is_none_or(|pattern| pattern.matches_name(host))
+        })
     }
 }
 
@@ -171,6 +184,8 @@ mod tests {
             upstream: "test".into(),
             timeout: Duration::from_secs(1),
             max_body: 0,
+            stream_idle_timeout: None,
+            compress: true,
             responses: Arc::default(),
         }
     }

@@ -4,10 +4,15 @@
 //! it leaves empty is not touched, so that an answer may bring its own. Values are built when the configuration is
 //! loaded and cloned by reference count per answer.
 //!
-//! `Strict-Transport-Security` is left out of answers on the plain port: RFC 6797 section 7.2 forbids it there.
+//! `Strict-Transport-Security` is left out of answers to clients that do not speak TLS: RFC 6797 section 7.2 forbids it there.
 
+pub mod compression;
+pub mod compressor;
+pub mod encoder;
+pub mod entity_tag;
 pub mod fields;
 pub mod forward;
+pub mod negotiation;
 
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
@@ -109,9 +114,44 @@ pub fn hide_telltales(answer: &mut ResponseHeader) {
     forward::remove(answer, &TELLTALE);
 }
 
+/// Names a field of the request on which the answer depends (RFC 9110 section 12.5.5), unless that is said already.
+///
+/// # Errors
+/// Those of Pingora's header map, which has a bound of its own.
+pub fn vary_on(answer: &mut ResponseHeader, name: &HeaderName) -> pingora::Result<()> {
+    let mut said = answer.headers.get_all(header::VARY).iter();
+    let mut members =
+        said.by_ref().flat_map(|value| value.as_bytes().split(|octet| *octet == b',')).map(<[u8]>::trim_ascii);
+    if members.any(|member| member == b"*" || member.eq_ignore_ascii_case(name.as_str().as_bytes())) {
+        return Ok(());
+    }
+    answer.append_header(header::VARY, name.as_str()).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_field_is_named_once() {
+        let named = |said: &[&str]| {
+            let mut answer = ResponseHeader::build(200, None).expect("answer");
+            for value in said {
+                answer.append_header("vary", *value).expect("field");
+            }
+            vary_on(&mut answer, &header::ORIGIN).expect("named");
+            answer
+                .headers
+                .get_all("vary")
+                .iter()
+                .map(|value| value.to_str().expect("text").to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named(&[]), ["origin"]);
+        assert_eq!(named(&["Accept", "accept-language , ORIGIN"]), ["Accept", "accept-language , ORIGIN"]);
+        assert_eq!(named(&["*"]), ["*"]);
+        assert_eq!(named(&["x-origin"]), ["x-origin", "origin"]);
+    }
 
     fn policy() -> ResponsePolicy {
         ResponsePolicy::new(vec![

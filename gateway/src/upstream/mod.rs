@@ -294,13 +294,13 @@ fn peer(rule: &UpstreamRule, address: SocketAddr) -> HttpPeer {
 }
 
 impl Target {
-    /// The peer, with so much time in all and so much until it shows that it is alive.
+    /// The peer, with so much time for a connection and for the request, and so much for each octet of the answer.
     pub fn within(&self, left: Duration, silence: Duration) -> Box<HttpPeer> {
         let mut peer = Box::new(self.peer.clone());
         let connect = peer.options.connection_timeout.map_or(left, |longest| longest.min(left));
         peer.options.connection_timeout = Some(connect);
         peer.options.total_connection_timeout = Some(connect);
-        peer.options.read_timeout = Some(left.min(silence));
+        peer.options.read_timeout = Some(silence);
         peer.options.write_timeout = Some(left);
         peer
     }

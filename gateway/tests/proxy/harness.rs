@@ -91,7 +91,7 @@ impl Gateway {
         let shared = Arc::new(Shared::new(config, tls, sessions, metrics, access_log.expect("log")));
         let proxy = http_proxy(&Arc::new(ServerConf::default()), Proxy::new(Arc::clone(&shared)));
         let surroundings = todo_gateway::surroundings::Gateway::new(Arc::clone(&shared), None);
-        let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings), Duration::from_mins(1)));
+        let edge = Arc::new(Edge::new(proxy, Arc::new(surroundings)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
         let mut tasks = JoinSet::new();

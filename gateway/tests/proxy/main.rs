@@ -182,7 +182,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut() {
     let length = 64 << 20;
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}", "a".repeat(length));
     let origin = Origin::answering(&answer).await;
-    let gateway = Gateway::before(&origin, &harness::route("timeout = \"300ms\"")).await;
+    let gateway = Gateway::before(&origin, "[connections]\nwrite_timeout = \"300ms\"\n").await;
     gateway.unread(&format!("{GET}\r\n"), "write_timeout").await;
     assert_eq!(gateway.access_log()[0]["reason"], "write_timeout");
 }

@@ -14,15 +14,22 @@
 
 mod accounts;
 mod bad_requests;
+mod balance;
+mod bounds;
 mod commands;
+mod compression;
 mod config;
 mod conflicts;
+mod cors;
 mod edge;
 mod faults;
 mod operations;
 mod paging;
+mod renewal;
 mod service;
+mod stopping;
 mod strangers;
+mod streams;
 mod tls;
 mod todos;
 mod upgrade;
@@ -178,6 +185,7 @@ fn shared_cases() -> impl IntoIterator<Item = Shared> {
         operations::the_access_log_tells_and_does_not_leak,
         operations::metrics_count_what_happened,
         edge::service_descriptor_and_documents,
+        compression::the_services_own_answers,
         tls::both_versions_and_both_protocols,
         tls::sessions_resume,
         tls::old_and_plain_are_refused,
@@ -197,12 +205,27 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
     once![
         faults::acknowledged_writes_survive_a_killed_database,
         faults::a_lost_database_is_said_and_comes_back,
+        bounds::slow_clients_over_http1_are_cut_and_others_go_on,
+        bounds::slow_clients_over_http2_are_cut_and_others_go_on,
+        bounds::a_connection_grows_old_without_losing_a_request,
+        bounds::floods_of_http2_end_their_connection,
+        bounds::an_hpack_bomb_and_endless_continuations_take_no_memory,
+        bounds::resets_at_leisure_end_their_connection,
+        bounds::streams_beyond_the_limit_are_refused_and_then_cut,
+        bounds::broken_http2_is_told_what_is_wrong,
+        bounds::an_eager_client_is_never_taken_for_a_flood,
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
         faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        renewal::certificates_change_under_load_however_they_are_replaced,
+        renewal::a_broken_pair_keeps_the_old_one_and_says_so,
+        renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
+        stopping::http2_clients_are_told_and_their_streams_finish,
+        stopping::who_has_just_connected_is_served,
+        stopping::a_second_signal_stops_at_once,
         upgrade::a_new_process_takes_over_and_no_request_fails,
         upgrade::a_successor_that_fails_changes_nothing,
         upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,
@@ -210,6 +233,24 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         upstream::a_trusted_proxys_word_is_taken,
         upstream::bodies_arrive_whole_in_both_directions,
         upstream::answers_that_are_no_http_are_said_to_be_none,
+        compression::what_is_asked_for_comes_and_can_be_read,
+        compression::some_answers_are_left_as_they_are,
+        compression::conditions_speak_of_what_the_client_has,
+        compression::an_answer_that_breaks_off_does_not_look_whole,
+        cors::a_listed_page_reads_everything,
+        cors::a_preflight_is_answered_at_the_edge,
+        cors::strangers_get_an_ordinary_answer,
+        cors::the_services_refusals_are_readable,
+        streams::events_come_one_by_one_for_as_long_as_they_please,
+        streams::a_silent_stream_is_cut,
+        streams::compressed_pieces_are_not_held_back,
+        streams::a_slow_reader_slows_the_origin,
+        streams::the_origin_sees_a_client_leave,
+        balance::only_what_is_safe_is_sent_again,
+        balance::a_large_body_is_sent_once,
+        balance::whoever_was_set_aside_comes_back,
+        balance::a_stale_connection_costs_no_read,
+        balance::series_of_addresses_that_are_gone_go_too,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

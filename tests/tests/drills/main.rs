@@ -10,6 +10,7 @@
     reason = "test code stops at the first surprise"
 )]
 
+mod balance;
 mod chart;
 mod cluster;
 mod compose;
@@ -17,6 +18,7 @@ mod container;
 mod copy;
 mod deploy;
 mod documents;
+mod edge;
 mod images;
 mod load;
 mod manifests;
@@ -87,11 +89,13 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        balance::a_bad_replica_does_not_show_through,
         documents::every_link_leads_somewhere,
         documents::everything_named_exists,
         documents::every_block_of_commands_is_marked,
         documents::mistakes_are_seen,
         documents::commands_do_what_the_documents_say,
+        edge::changes_cost_no_request,
         observability::every_query_of_the_dashboard_returns_data,
         observability::what_is_exported_is_safe,
         observability::a_dead_replica_is_reported_until_it_is_back,

@@ -45,11 +45,11 @@ async fn a_client_that_asks_for_http2_and_says_nothing_is_cut() {
 
 #[tokio::test]
 async fn caps_turn_connections_away_and_slots_come_back() {
-    let edge = run(Endpoint::Http, |settings| settings.max_connections_per_address = 1).await;
+    let edge = run(Endpoint::Http, |settings| settings.caps.per_address = 1).await;
     let mut first = edge.connect().await;
     edge.event("opened Http1 1").await;
     assert_eq!(read_to_end(&mut edge.connect().await).await, "");
-    edge.event("turned away connections_exceeded").await;
+    edge.event("turned away connections_exceeded address").await;
     let answer = exchange(&mut first, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert!(answer.ends_with("GET /1 "), "{answer}");
     edge.event("closed - 1").await;
@@ -91,7 +91,7 @@ async fn filters_see_the_connection_over_tls_and_both_protocols() {
     }
     edge.stop.send_replace(true);
     timeout(Duration::from_secs(20), driving).await.expect("GOAWAY ends it").expect("no panic").expect("no error");
-    edge.event("closed - 1").await;
+    edge.event("closed - 2").await;
 
     edge.stop.send_replace(false);
     let mut plain = edge.connect().await;
@@ -102,7 +102,7 @@ async fn filters_see_the_connection_over_tls_and_both_protocols() {
 
 #[tokio::test]
 async fn a_panic_in_a_filter_ends_its_connection_and_is_told() {
-    let edge = run(Endpoint::Http, |settings| settings.max_connections = 1).await;
+    let edge = run(Endpoint::Http, |settings| settings.caps.total = 1).await;
     let answer = exchange(&mut edge.connect().await, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(answer, "");
     edge.event("closed - 1").await;

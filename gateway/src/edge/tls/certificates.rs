@@ -38,7 +38,7 @@ pub(super) const MAX_FILE: u64 = 1 << 20;
 const EXPIRES_SOON: Duration = Duration::from_hours(14 * 24);
 
 /// The access of others than the owner, in a file's mode.
-const ACCESS_OF_OTHERS: u32 = 0o077;
+pub(super) const ACCESS_OF_OTHERS: u32 = 0o077;
 
 /// A certificate chain and its key, checked.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::{fmt, io, path::PathBuf};
 
 use rustls::Error as RustlsError;
 
-use crate::edge::tls::{certificates::MAX_FILE, local_authority::LOCK_WAIT};
+use crate::edge::tls::{TicketKeyError, certificates::MAX_FILE, local_authority::LOCK_WAIT};
 
 /// Everything that is wrong, one a line; never empty.
 #[derive(Debug)]
@@ -39,6 +39,9 @@ pub enum Error {
     /// The local authority cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The shared ticket keys cannot be used.
+    #[error(transparent)]
+    TicketKeys(#[from] TicketKeyError),
     /// Neither certificates nor an authority were given.
     #[error("there is no certificate to serve")]
     NoCertificate,
@@ -91,6 +94,13 @@ pub enum Warning {
     ExpiresSoon { file: PathBuf, days: u64 },
     #[error("the private key in {} is open to other users (mode {mode:03o}); chmod 600 closes it", file.display())]
     KeyOpenToOthers { file: PathBuf, mode: u32 },
+    #[error("the ticket keys in {} are open to other users (mode {mode:03o}); chmod 600 closes the file", file.display())]
+    TicketKeysOpenToOthers { file: PathBuf, mode: u32 },
+    #[error(
+        "no ticket key in {} is in force, so no session is resumed; `todo-gateway ticket-key {}` makes one",
+        file.display(), file.display()
+    )]
+    NoTicketKey { file: PathBuf },
 }
 
 /// Why there is no local authority.

@@ -10,11 +10,13 @@
 mod certificates;
 mod error;
 mod local_authority;
+mod profile;
 mod resolver;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 use std::{
     collections::BTreeMap,
@@ -26,18 +28,23 @@ use std::{
 
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
-    crypto::{
-        CryptoProvider,
-        aws_lc_rs::{self, Ticketer, kx_group},
-    },
+    crypto::{CryptoProvider, aws_lc_rs::Ticketer},
     server::{ProducesTickets, ServerSessionMemoryCache, StoresServerSessions},
     version::{TLS12, TLS13},
 };
 
-pub use self::error::{AuthorityError, CertificateError, Error, Errors, Warning};
+pub use self::{
+    error::{AuthorityError, CertificateError, Error, Errors, Warning},
+    profile::{Group, Profile, Suite, provider},
+    tickets::{TicketKeyError, add as add_ticket_key},
+};
 use crate::{
     config::{self, TlsVersion},
-    edge::tls::{certificates::Certificate, resolver::Resolver},
+    edge::tls::{
+        certificates::{ACCESS_OF_OTHERS, Certificate},
+        resolver::Resolver,
+        tickets::SharedTickets,
+    },
 };
 
 /// Sessions kept for clients of TLS 1.2 that do not take tickets (RFC 5246, section 7.3); the oldest one leaves first.
@@ -45,7 +52,8 @@ const MAX_STORED_SESSIONS: usize = 1024;
 
 /// What clients need to resume their sessions: the keys of tickets and the store for those that take none.
 ///
-/// Made once for a process. The ticket keys change by themselves every six hours and are good for twelve.
+/// Made once for a process. The ticket keys change by themselves every six hours and are good for twelve; those of
+/// `tls.ticket_keys` stand in their place.
 #[derive(Clone, Debug)]
 pub struct Sessions {
     ticketer: Arc<dyn ProducesTickets>,
@@ -82,6 +90,8 @@ pub struct Tls {
     warnings: Vec<Warning>,
     /// From when until when the local authority's certificate is valid.
     local: Option<(SystemTime, SystemTime)>,
+    /// When the last of the shared ticket keys ends.
+    ticket_key_end: Option<SystemTime>,
 }
 
 impl Tls {
@@ -99,10 +109,17 @@ impl Tls {
         let validity = local.as_ref().map(Certificate::validity);
         certificates.extend(local);
         let summary = certificates.iter().map(Certificate::summary).collect();
-        let warnings = warnings(&certificates, now);
+        let tickets = load_tickets(settings, now)?;
+        let warnings = warnings(&certificates, tickets.as_ref(), now);
         let resolver = Resolver::new(certificates).ok_or(Error::NoCertificate)?;
-        let config = server_config(settings.min_version, resolver, sessions, provider).map_err(Error::Provider)?;
-        Ok(Self { config: Arc::new(config), summary, warnings, local: validity })
+        let mut config = server_config(settings, resolver).map_err(Error::Provider)?;
+        config.session_storage = Arc::clone(&sessions.store);
+        config.ticketer = match &tickets {
+            Some(tickets) => Arc::new(SharedTickets::new(&tickets.keys)),
+            None => Arc::clone(&sessions.ticketer),
+        };
+        let ticket_key_end = tickets.and_then(|tickets| tickets.end());
+        Ok(Self { config: Arc::new(config), summary, warnings, local: validity, ticket_key_end })
     }
 
     /// Checks what [`Self::load`] would load, and writes nothing. What the local authority would have to make is taken
@@ -115,7 +132,8 @@ impl Tls {
         let look = |directory: &Path| local_authority::look(directory, &provider, now);
         let (mut certificates, local) = load_all(settings, &provider, now, look)?;
         certificates.extend(local);
-        Ok(warnings(&certificates, now))
+        let tickets = load_tickets(settings, now)?;
+        Ok(warnings(&certificates, tickets.as_ref(), now))
     }
 
     /// What an acceptor needs.
@@ -139,6 +157,11 @@ impl Tls {
         ends
     }
 
+    /// When the last of the shared ticket keys ends; `None` without such.
+    pub fn ticket_key_end(&self) -> Option<SystemTime> {
+        self.ticket_key_end
+    }
+
     /// What is good now and should not stay as it is.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
@@ -153,18 +176,6 @@ impl Tls {
 impl fmt::Debug for Tls {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Tls").field("summary", &self.summary).finish_non_exhaustive()
-    }
-}
-
-/// aws-lc-rs with the key exchange that stands against a quantum computer first (X25519MLKEM768,
-/// draft-ietf-tls-ecdhe-mlkem): the cryptography of the whole process.
-///
-/// As a server, rustls takes the first group of the *client's* list that is in this one; as a client, it offers them in
-/// this order.
-pub fn provider() -> CryptoProvider {
-    CryptoProvider {
-        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
-        ..aws_lc_rs::default_provider()
     }
 }
 
@@ -192,27 +203,47 @@ fn load_all(
     }
 }
 
-fn warnings(certificates: &[Certificate], now: SystemTime) -> Vec<Warning> {
-    certificates.iter().flat_map(|certificate| certificate.warnings(now)).collect()
+/// The shared ticket keys.
+struct Tickets {
+    keys: Vec<tickets::Entry>,
+    warnings: Vec<Warning>,
 }
 
-fn server_config(
-    min_version: TlsVersion,
-    resolver: Resolver,
-    sessions: &Sessions,
-    provider: CryptoProvider,
-) -> Result<ServerConfig, rustls::Error> {
-    let versions: &[&SupportedProtocolVersion] = match min_version {
+impl Tickets {
+    fn end(&self) -> Option<SystemTime> {
+        self.keys.iter().map(|key| key.until).max()
+    }
+}
+
+fn load_tickets(settings: &config::Tls, now: SystemTime) -> Result<Option<Tickets>, Error> {
+    let Some(file) = &settings.ticket_keys else { return Ok(None) };
+    let (keys, mode) = tickets::load(file)?;
+    let mut warnings = Vec::new();
+    if mode & ACCESS_OF_OTHERS != 0 {
+        warnings.push(Warning::TicketKeysOpenToOthers { file: file.clone(), mode });
+    }
+    if !keys.iter().any(|key| key.from <= now && now < key.until) {
+        warnings.push(Warning::NoTicketKey { file: file.clone() });
+    }
+    Ok(Some(Tickets { keys, warnings }))
+}
+
+fn warnings(certificates: &[Certificate], tickets: Option<&Tickets>, now: SystemTime) -> Vec<Warning> {
+    let of_tickets = tickets.into_iter().flat_map(|tickets| tickets.warnings.clone());
+    certificates.iter().flat_map(|certificate| certificate.warnings(now)).chain(of_tickets).collect()
+}
+
+fn server_config(settings: &config::Tls, resolver: Resolver) -> Result<ServerConfig, rustls::Error> {
+    let versions: &[&SupportedProtocolVersion] = match settings.min_version {
         TlsVersion::V1_2 => &[&TLS13, &TLS12],
         TlsVersion::V1_3 => &[&TLS13],
     };
+    let provider = profile::restricted(&settings.suites, &settings.groups);
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(versions)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(resolver));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ticketer = Arc::clone(&sessions.ticketer);
-    config.session_storage = Arc::clone(&sessions.store);
     config.max_early_data_size = 0;
     Ok(config)
 }

@@ -3,6 +3,7 @@ use std::fs;
 use rustls::{
     ClientConfig, HandshakeKind, NamedGroup, PeerIncompatible, ProtocolVersion,
     client::{Resumption, Tls12Resumption},
+    crypto::aws_lc_rs::{self, kx_group},
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use tempfile::TempDir;
@@ -53,7 +54,14 @@ impl Local {
 
 /// Without a local authority.
 fn given(certificates: Vec<CertificateFiles>) -> config::Tls {
-    config::Tls { min_version: TlsVersion::V1_2, local_authority: None, certificates }
+    config::Tls {
+        min_version: TlsVersion::V1_2,
+        suites: Vec::new(),
+        groups: Vec::new(),
+        ticket_keys: None,
+        local_authority: None,
+        certificates,
+    }
 }
 
 fn load(settings: &config::Tls, now: SystemTime) -> Result<Tls, Errors<Error>> {
@@ -99,6 +107,31 @@ fn the_minimum_version_holds() {
     assert_eq!(version(ONLY_1_3, &new), Ok(ProtocolVersion::TLSv1_3));
     let refusal = PeerIncompatible::Tls12NotOfferedOrEnabled;
     assert_eq!(version(ONLY_1_2, &new), Err(rustls::Error::PeerIncompatible(refusal)));
+}
+
+#[test]
+fn only_the_chosen_suites_and_groups_are_spoken() {
+    let local = Local::new();
+    let suites =
+        ["TLS_AES_128_GCM_SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"].map(|name| name.parse().unwrap());
+    let groups = ["secp256r1"].map(|name| name.parse().unwrap());
+    let settings = config::Tls { suites: suites.to_vec(), groups: groups.to_vec(), ..local.settings() };
+    let server = Tls::load(&settings, &local.sessions, SystemTime::now()).unwrap().config();
+    for (versions, suite) in [(BOTH, "TLS13_AES_128_GCM_SHA256"), (ONLY_1_2, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")]
+    {
+        let (client, _) = handshake(&local.client(versions), &server, "localhost").unwrap();
+        assert_eq!(client.negotiated_cipher_suite().unwrap().suite().as_str(), Some(suite));
+        assert_eq!(client.negotiated_key_exchange_group().unwrap().name(), NamedGroup::secp256r1);
+    }
+    let other = |kx_groups, suite: Option<&str>| {
+        let mut provider = CryptoProvider { kx_groups, ..provider() };
+        provider.cipher_suites.retain(|known| suite.is_none_or(|suite| known.suite().as_str() == Some(suite)));
+        let client = client_with(Arc::new(provider), &local.authority(), ONLY_1_3);
+        handshake(&Arc::new(client), &server, "localhost").map(drop)
+    };
+    other(vec![kx_group::X25519], None).unwrap_err();
+    other(vec![kx_group::SECP256R1], Some("TLS13_AES_256_GCM_SHA384")).unwrap_err();
+    other(vec![kx_group::SECP256R1], Some("TLS13_AES_128_GCM_SHA256")).unwrap();
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! A stop as clients see it: whoever has begun is served, whoever waits is told, and it has an end.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::Request;
+use tempfile::TempDir;
+use todo_tests::{
+    origin::{Origin, ok},
+    process::Signal,
+    raw::{connect_tls, read_answer, tls_config},
+    stack::Gateway,
+    wait::eventually,
+};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Semaphore, time::timeout};
+use tokio_rustls::client::TlsStream;
+
+use crate::service::Services;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway before an origin that answers when it is allowed to.
+struct Edge {
+    gateway: Gateway,
+    origin: Origin,
+    allowed: Arc<Semaphore>,
+    _folder: TempDir,
+}
+
+impl Edge {
+    async fn start() -> Self {
+        let (folder, allowed) = (tempfile::tempdir().unwrap(), Arc::new(Semaphore::new(0)));
+        let gate = allowed.clone();
+        let origin = Origin::start(move |_| {
+            let gate = gate.clone();
+            async move {
+                gate.acquire().await.unwrap().forget();
+                ok("finished")
+            }
+        });
+        let origin = origin.await.unwrap();
+        let extra = "[server]\nidle_grace = \"20s\"\n";
+        let gateway = Gateway::start(folder.path(), &[origin.port], extra).await.unwrap();
+        Self { gateway, origin, allowed, _folder: folder }
+    }
+
+    async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
+        let config = Arc::new(tls_config(&self.gateway.ca(), &[protocol]).unwrap());
+        connect_tls(config, self.gateway.https_port, "localhost").await.unwrap()
+    }
+
+    /// Tells it to stop, and waits until it accepts nothing more.
+    async fn stop(&self) {
+        self.gateway.process.signal(Signal::Terminate);
+        eventually("nobody to listen", PATIENCE, async || {
+            TcpStream::connect(("127.0.0.1", self.gateway.https_port)).await.is_err().then_some(())
+        })
+        .await;
+    }
+
+    async fn asked(&self, requests: usize) {
+        eventually("the request to arrive", PATIENCE, async || {
+            (self.origin.requests().len() == requests).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn speak_h2(stream: TlsStream<TcpStream>) -> SendRequest<Bytes> {
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+fn ask(sender: &mut SendRequest<Bytes>) -> impl Future<Output = (u16, Bytes)> + use<> {
+    let request = Request::get("https://localhost/v1/x").body(()).unwrap();
+    let (answer, _) = sender.send_request(request, true).unwrap();
+    async move {
+        let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+        let status = answer.status().as_u16();
+        let body = timeout(PATIENCE, answer.into_body().data()).await.unwrap().unwrap().unwrap();
+        (status, body)
+    }
+}
+
+pub(crate) async fn http2_clients_are_told_and_their_streams_finish(_: &Services) {
+    let mut edge = Edge::start().await;
+    let mut sender = speak_h2(edge.connect("h2").await).await.ready().await.unwrap();
+    let running = ask(&mut sender);
+    edge.asked(1).await;
+    edge.stop().await;
+    // GOAWAY: no new stream is begun.
+    eventually("GOAWAY", PATIENCE, async || sender.clone().ready().await.is_err().then_some(())).await;
+    assert!(edge.gateway.process.ended().is_none(), "it has a stream to finish");
+    edge.allowed.add_permits(1);
+    assert_eq!(running.await, (200, Bytes::from("finished")));
+    assert!(edge.gateway.process.wait(PATIENCE).await.success(), "exit code 0");
+}
+
+pub(crate) async fn who_has_just_connected_is_served(_: &Services) {
+    let mut edge = Edge::start().await;
+    let (mut h1, h2) = (edge.connect("http/1.1").await, edge.connect("h2").await);
+    edge.stop().await;
+    edge.allowed.add_permits(2);
+    h1.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let answer = read_answer(&mut h1, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    let mut sender = speak_h2(h2).await.ready().await.unwrap();
+    assert_eq!(ask(&mut sender).await, (200, Bytes::from("finished")));
+    assert!(edge.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+}
+
+pub(crate) async fn a_second_signal_stops_at_once(_: &Services) {
+    let mut edge = Edge::start().await;
+    let mut stream = edge.connect("http/1.1").await;
+    stream.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    edge.asked(1).await;
+    edge.stop().await;
+    assert!(edge.gateway.process.ended().is_none(), "it waits for the answer");
+    edge.gateway.process.signal(Signal::Terminate);
+    assert!(edge.gateway.process.wait(Duration::from_secs(10)).await.success(), "the longest drain is 30 s");
+    read_answer(&mut stream, false).await.expect_err("it was cut");
+    assert!(edge.gateway.process.errors().contains("told to stop again"));
+}
