@@ -100,7 +100,6 @@ impl Metrics {
     ///
     /// # Errors
     /// Where two metrics have one name, which a test rules out.
-    #[expect(clippy::too_many_lines, reason = "a list: one entry for each metric")]
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let latency = HistogramOpts::new("gateway_request_duration_seconds", "Time from head to end of the answer.")
