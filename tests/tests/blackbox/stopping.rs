@@ -106,8 +106,11 @@ pub(crate) async fn who_has_just_connected_is_served(_: &Services) {
     h1.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let answer = read_answer(&mut h1, false).await.unwrap();
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
-    let mut sender = speak_h2(h2).await.ready().await.unwrap();
-    assert_eq!(ask(&mut sender).await, (200, Bytes::from("finished")));
+    // The first request comes with the preface, as clients send it: GOAWAY crosses it and does not undo it.
+    let (mut sender, connection) = h2::client::handshake(h2).await.unwrap();
+    let answered = ask(&mut sender);
+    tokio::spawn(connection);
+    assert_eq!(answered.await, (200, Bytes::from("finished")));
     assert!(edge.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
 }
 
