@@ -16,7 +16,7 @@ mod sequence;
 
 pub use self::{
     judge::judge,
-    play::{Seen, play},
+    play::{Pace, Seen, play},
 };
 use crate::recorder::Says;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    time::{Instant, interval, timeout_at},
+    time::{Instant, interval, timeout, timeout_at},
 };
 
 use crate::{
@@ -13,8 +13,14 @@ use crate::{
     strictness::{Case, Step},
 };
 
-/// How long a case may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long is waited.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long nothing may come before a peer that does not close is left.
+    pub quiet: Duration,
+    /// How long a case may wait for what its steps ask for.
+    pub patience: Duration,
+}
 
 /// What came of a case.
 #[derive(Debug, Clone, Default)]
@@ -31,17 +37,11 @@ pub struct Seen {
     pub record: Record,
 }
 
-/// Plays a case on a fresh connection to a proxy in front of this origin. `quiet` is how long nothing may come before a
-/// peer that does not close is left.
-pub async fn play(
-    case: &Case,
-    origin: &Recorder,
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    quiet: Duration,
-) -> Seen {
+/// Plays a case on a fresh connection to a proxy in front of this origin.
+pub async fn play(case: &Case, origin: &Recorder, mut stream: impl AsyncRead + AsyncWrite + Unpin, pace: Pace) -> Seen {
     origin.says(case.says.clone());
     let mut seen = Seen::default();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + pace.patience;
     for step in &case.steps {
         match step {
             // A peer that has refused does not read on.
@@ -68,8 +68,7 @@ pub async fn play(
         }
     }
     loop {
-        let until = (Instant::now() + quiet).min(deadline);
-        match timeout_at(until, stream.read_buf(&mut seen.octets)).await {
+        match timeout(pace.quiet, stream.read_buf(&mut seen.octets)).await {
             Ok(Ok(1..)) => {}
             Ok(_) => {
                 seen.is_closed = true;

@@ -196,8 +196,19 @@ async fn idle_grace(_: &Services) {
 async fn upgrade_socket(_: &Services) {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("upgrade.sock");
-    let _edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
+    let mut edge = edge(&format!("[server]\nupgrade_socket = \"{}\"\n", socket.display())).await;
     assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    // What a killed process leaves is in nobody's way; what is no socket is not touched.
+    edge.gateway.process.stop(Signal::Kill).await;
+    assert!(socket.exists());
+    edge.gateway.restart().await.unwrap();
+    edge.client.get("/v1/x").await.expect(200);
+    edge.gateway.process.stop(Signal::Terminate).await;
+    fs::remove_file(&socket).unwrap();
+    fs::write(&socket, "somebody's").unwrap();
+    let error = edge.gateway.restart().await.expect_err("no socket").to_string();
+    assert!(error.contains("server.upgrade_socket") && error.contains("no socket"), "{error}");
+    assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody's");
 }
 
 async fn drain_timeout(_: &Services) {
@@ -829,7 +840,7 @@ async fn compression_bound(_: &Services) {
     let edge = edge_before(origin, "[compression]\nmax_concurrent = 1\n").await;
     let held = edge.client.open("GET", "/v1/never", &[("accept-encoding", "gzip")], None).await.unwrap();
     assert_eq!(held.headers()["content-encoding"], "gzip");
-    assert_eq!(compressed(&edge, "/v1/x", "gzip").await, (None, 2000), "the default is 256");
+    assert_eq!(compressed(&edge, "/v1/x", "gzip").await, (None, 2000), "the default is 64");
     let metrics = edge.gateway.admin().unwrap().get("/metrics").await.text;
     for line in ["gateway_compressions_open 1", "gateway_compressions_skipped_total 1"] {
         assert!(metrics.contains(line), "{line} in {metrics}");

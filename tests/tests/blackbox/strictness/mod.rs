@@ -9,15 +9,15 @@ use todo_tests::{
     raw::{connect_tls, tls_config},
     recorder::Recorder,
     stack::Gateway,
-    strictness::{Case, Level, SETTINGS, cases, judge, play},
+    strictness::{Case, Level, Pace, SETTINGS, cases, judge, play},
 };
 use tokio::net::TcpStream;
 
 pub(crate) use self::http2::frames_have_one_reading;
 use crate::service::Services;
 
-/// How long nothing may come before a connection counts as left open.
-const QUIET: Duration = Duration::from_secs(8);
+/// Long, because whatever is waited for has to come.
+const PACE: Pace = Pace { quiet: Duration::from_secs(10), patience: Duration::from_secs(10) };
 
 /// A gateway in front of a recording origin.
 struct Edge {
@@ -39,7 +39,7 @@ pub(crate) async fn octets_have_one_reading_over_tcp(_: &Services) {
     for case in cases() {
         let stream = TcpStream::connect(("127.0.0.1", edge.gateway.http_port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        let seen = play(&case, &edge.origin, stream, QUIET).await;
+        let seen = play(&case, &edge.origin, stream, PACE).await;
         tally.add(&case, judge(&case, &seen));
     }
     tally.finish();
@@ -51,7 +51,7 @@ pub(crate) async fn octets_have_one_reading_over_tls(_: &Services) {
     let mut tally = Tally::new("strictness over TLS");
     for case in cases() {
         let stream = connect_tls(config.clone(), edge.gateway.https_port, "localhost").await.unwrap();
-        let seen = play(&case, &edge.origin, stream, QUIET).await;
+        let seen = play(&case, &edge.origin, stream, PACE).await;
         tally.add(&case, judge(&case, &seen));
     }
     tally.finish();
