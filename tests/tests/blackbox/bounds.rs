@@ -210,6 +210,11 @@ pub(crate) async fn slow_clients_over_http2_are_cut_and_others_go_on(_: &Service
         (metric(&edge.gateway, "gateway_connections_closed_total", "write_timeout").await > before).then_some(())
     })
     .await;
+    eventually("the log to say that the whole connection was cut", PATIENCE, async || {
+        let log = edge.gateway.access_log();
+        log.iter().any(|line| line["kind"] == "connection" && line["reason"] == "write_timeout").then_some(())
+    })
+    .await;
     ordinary.end().await;
     drop((silent, begun, half, body, window));
     all_slots_are_free(&edge.gateway).await;
