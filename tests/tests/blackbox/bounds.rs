@@ -1,4 +1,6 @@
 //! Bounds on every client: who is slow, greedy or hostile is cut on time and told why, and the others notice nothing.
+//!
+//! One long file, because it is one question asked of every way to be a burden, with the same few helpers.
 
 use std::{
     fs,
