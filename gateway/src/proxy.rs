@@ -88,7 +88,8 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
-        if self.shared.stopping.is_draining() || forward::asks_to_close(&session.req_header().headers) {
+        let is_old = connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age));
+        if is_old || self.shared.stopping.is_draining() || forward::asks_to_close(&session.req_header().headers) {
             // Whoever answers: the client learns that the connection ends.
             session.set_keepalive(None);
         }
@@ -96,8 +97,6 @@ impl ProxyHttp for Proxy {
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
-        } else if connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age)) {
-            session.set_keepalive(None);
         }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).

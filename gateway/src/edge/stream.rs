@@ -10,10 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
@@ -25,17 +22,14 @@ use pingora_core::protocols::{
 };
 use pingora_proxy::Session;
 use rustls::{HandshakeKind, ProtocolVersion};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use crate::edge::{
     caps::Slot,
-    flood::{Abuse, Flood, FloodLimits},
-    frames::{REFUSED_STREAM, Walker},
+    flood::FloodLimits,
     paced::Paced,
+    watch::{FrameWatch, Seen},
 };
 
 /// Which listener a connection came through.
@@ -114,75 +108,6 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<Paced>>),
 }
 
-/// How long and how much an HTTP/2 connection is read on after our last frame, so that GOAWAY is not lost to a reset.
-const LINGER: Duration = Duration::from_secs(2);
-const MOST_LINGERED: usize = 256 << 10;
-
-/// What whoever serves an HTTP/2 connection learns of it, which is inside the library then.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    abuse: OnceLock<Abuse>,
-    refused_streams: AtomicU64,
-}
-
-impl Seen {
-    /// What the client did that ends the connection.
-    pub(crate) fn abuse(&self) -> Option<Abuse> {
-        self.abuse.get().copied()
-    }
-
-    /// Ends the connection for this, if nothing else has.
-    pub(crate) fn condemn(&self, abuse: Abuse) {
-        let _ = self.abuse.set(abuse);
-    }
-
-    /// How many streams were refused because there were too many.
-    pub(crate) fn refused_streams(&self) -> u64 {
-        self.refused_streams.load(Ordering::Relaxed)
-    }
-}
-
-/// Watches the frames of an HTTP/2 connection in both directions.
-#[derive(Debug)]
-struct FrameWatch {
-    received: Walker,
-    sent: Walker,
-    flood: Flood,
-    seen: Arc<Seen>,
-    /// How much was read and when to stop reading, once we have said our last.
-    lingered: usize,
-    linger: Option<Pin<Box<Sleep>>>,
-}
-
-impl FrameWatch {
-    fn received(&mut self, octets: &[u8]) {
-        let (flood, seen) = (&mut self.flood, &self.seen);
-        self.received.walk(octets, |frame| {
-            if let Err(abuse) = flood.received(frame, Instant::now) {
-                seen.condemn(abuse);
-            }
-        });
-    }
-
-    fn sent(&mut self, octets: &[u8]) {
-        let (flood, seen) = (&mut self.flood, &self.seen);
-        self.sent.walk(octets, |frame| {
-            if frame.code == REFUSED_STREAM {
-                seen.refused_streams.fetch_add(1, Ordering::Relaxed);
-            }
-            if let Err(abuse) = flood.sent(frame, Instant::now) {
-                seen.condemn(abuse);
-            }
-        });
-    }
-
-    /// Whether enough was read after our last frame.
-    fn has_lingered(&mut self, context: &mut Context<'_>) -> bool {
-        let timer = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        timer.as_mut().poll(context).is_ready() || self.lingered >= MOST_LINGERED
-    }
-}
-
 /// A connection, past its handshake. Its slot among all connections comes free when it is dropped.
 #[derive(Debug)]
 pub(crate) struct EdgeStream {
@@ -231,14 +156,7 @@ impl EdgeStream {
             ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls), opened: Instant::now() };
         let mut stream = Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)?;
         if protocol == Protocol::Http2 {
-            stream.frames = Some(Box::new(FrameWatch {
-                received: Walker::of_client(),
-                sent: Walker::of_server(),
-                flood: Flood::new(floods, Instant::now()),
-                seen: Arc::clone(&stream.seen),
-                lingered: 0,
-                linger: None,
-            }));
+            stream.frames = Some(Box::new(FrameWatch::new(floods, Arc::clone(&stream.seen))));
         }
         Ok(stream)
     }
@@ -328,7 +246,7 @@ impl AsyncWrite for EdgeStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let is_lingering = self.frames.as_ref().is_some_and(|frames| frames.linger.is_some());
+        let is_lingering = self.frames.as_ref().is_some_and(|frames| frames.is_lingering());
         if !is_lingering {
             ready!(match &mut self.transport {
                 Transport::Plain(stream) => Pin::new(stream.as_mut()).poll_shutdown(context),
@@ -346,7 +264,7 @@ impl AsyncWrite for EdgeStream {
                 _ => return Poll::Ready(Ok(())),
             }
             if let Some(frames) = &mut self.frames {
-                frames.lingered += buffer.filled().len();
+                frames.linger(buffer.filled().len());
             }
         }
     }

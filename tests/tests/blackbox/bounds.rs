@@ -1,4 +1,6 @@
 //! Bounds on every client: who is slow, greedy or hostile is cut on time and told why, and the others notice nothing.
+//!
+//! One long file, because it is one question asked of every way to be a burden, with the same few helpers.
 
 use std::{
     fs,
@@ -208,6 +210,11 @@ pub(crate) async fn slow_clients_over_http2_are_cut_and_others_go_on(_: &Service
     reader.send(&Frame::get(1, "/v1/large")).await.unwrap();
     eventually("the unread connection to be cut", PATIENCE, async || {
         (metric(&edge.gateway, "gateway_connections_closed_total", "write_timeout").await > before).then_some(())
+    })
+    .await;
+    eventually("the log to say that the whole connection was cut", PATIENCE, async || {
+        let log = edge.gateway.access_log();
+        log.iter().any(|line| line["kind"] == "connection" && line["reason"] == "write_timeout").then_some(())
     })
     .await;
     ordinary.end().await;
