@@ -6,9 +6,12 @@ mod chunks;
 mod head;
 #[path = "../../gateway/src/edge/options.rs"]
 mod options;
+#[path = "../../gateway/src/edge/frames.rs"]
+mod walker;
 
 use chunks::Chunks;
 use head::{Found, Framing, HeadLimits, check};
+use walker::Walker;
 
 /// Small, so that a fuzzer gets beyond them.
 const LIMITS: HeadLimits = HeadLimits { octets: 2048, fields: 16, target: 256 };
@@ -102,4 +105,26 @@ fn end_of_body(body: &[u8]) -> Option<usize> {
         Ok(httparse::Status::Complete((trailers, _))) => Some(at + trailers),
         _ => None,
     }
+}
+
+/// HTTP/2 frames: whatever the pieces, the same frames are found, and they follow each other without a gap.
+pub fn frames(octets: &[u8]) {
+    let Some((cut, frames)) = octets.split_first() else { return };
+    let (mut whole, mut pieces) = (Vec::new(), Vec::new());
+    Walker::of_server().walk(frames, |head| whole.push(head));
+    let mut walker = Walker::of_server();
+    for piece in frames.chunks(usize::from(*cut).max(1)) {
+        walker.walk(piece, |head| pieces.push(head));
+    }
+    assert_eq!(whole, pieces);
+    let mut at = 0;
+    for head in whole {
+        let [a, b, c, kind, flags] = frames[at..at + 5] else { return };
+        assert_eq!(
+            (head.length, head.kind, head.flags),
+            (usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c), kind, flags)
+        );
+        at += 9 + head.length;
+    }
+    assert!(at + 9 > frames.len() || frames[at + 3] == walker::RST_STREAM, "a frame was passed over");
 }

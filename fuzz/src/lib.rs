@@ -12,6 +12,7 @@ extern crate self as todo_shared;
 pub mod edge;
 #[path = "../../shared/src/problem.rs"]
 pub mod problem;
+pub mod proxy_protocol;
 pub mod request;
 #[path = "../../shared/src/request_id.rs"]
 pub mod request_id;

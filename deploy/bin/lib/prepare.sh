@@ -154,6 +154,8 @@ key = "$STACK/tls/key.pem"
 [connections]
 # Load comes from one address here.
 max_per_address = 5000
+max_per_network = 5000
+max_handshakes_per_address = 2000
 
 [upstreams.api]
 # Drills should not wait for it.

@@ -7,7 +7,7 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::PermissionsExt as _,
+            fs::{FileTypeExt as _, PermissionsExt as _},
             net::{UnixListener, UnixStream},
         },
     },
@@ -99,8 +99,13 @@ fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     match connect_at_once(path) {
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-        // Left by a process that has ended.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        // Left by a process that has ended, unless it is no socket at all.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if !fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+            }
+            fs::remove_file(path)?;
+        }
         Err(_) => {}
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

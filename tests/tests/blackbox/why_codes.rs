@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use todo_shared::problem::Code;
 use todo_tests::{
+    h2_frames::{Frame, Http2, code},
     origin::{Origin, Request, ok},
     ports,
     raw::{PATIENCE, connect_tls, exchange, read_answer, tls_config},
@@ -13,15 +14,16 @@ use todo_tests::{
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
+use tokio_rustls::client::TlsStream;
 
 use crate::service::Services;
 
 /// A gateway in front of an origin that misbehaves on request.
 struct Edge {
     gateway: Gateway,
-    _origin: Origin,
+    _origin: Option<Origin>,
     _folder: tempfile::TempDir,
 }
 
@@ -43,6 +45,12 @@ impl Edge {
         })
         .await
         .unwrap();
+        let edge = Self::before(origin.port, extra).await;
+        Self { _origin: Some(origin), ..edge }
+    }
+
+    /// In front of whoever listens on this port.
+    async fn before(port: u16, extra: &str) -> Self {
         let routes = format!(
             "[[routes]]\nname = \"api\"\npaths = [\"/v1/*\"]\nmethods = [\"GET\", \"POST\"]\nupstream = \"api\"\n\
              timeout = \"2s\"\nmax_body = \"1KiB\"\n\
@@ -54,14 +62,13 @@ impl Edge {
             ports::free().unwrap()
         );
         let folder = tempfile::tempdir().unwrap();
-        let gateway = Gateway::start(folder.path(), &[origin.port], &format!("{routes}{extra}")).await.unwrap();
-        Self { gateway, _origin: origin, _folder: folder }
+        let gateway = Gateway::start(folder.path(), &[port], &format!("{routes}{extra}")).await.unwrap();
+        Self { gateway, _origin: None, _folder: folder }
     }
 
     /// Raw octets over TLS, on a connection of their own.
     async fn raw(&self, octets: &str) -> Refused {
-        let config = Arc::new(tls_config(&self.gateway.ca(), &["http/1.1"]).unwrap());
-        let mut stream = connect_tls(config, self.gateway.https_port, "localhost").await.unwrap();
+        let mut stream = self.tls().await;
         let octets = exchange(&mut stream, octets.as_bytes()).await.unwrap();
         let answer = read_answer(&mut octets.as_slice(), false).await.unwrap();
         Refused::of(answer.status, &answer.json(), answer.field("x-request-id"))
@@ -72,6 +79,15 @@ impl Edge {
         let answer = self.gateway.client().unwrap().send(method, path, fields, None).await.unwrap();
         assert_eq!(answer.version, "HTTP/2.0");
         Refused::of(answer.status, &answer.json(), answer.header("x-request-id"))
+    }
+
+    async fn tls(&self) -> TlsStream<TcpStream> {
+        let config = Arc::new(tls_config(&self.gateway.ca(), &["http/1.1"]).unwrap());
+        connect_tls(config, self.gateway.https_port, "localhost").await.unwrap()
+    }
+
+    async fn http2(&self) -> Http2 {
+        Http2::connect(&self.gateway.ca(), self.gateway.https_port).await.unwrap()
     }
 
     async fn plain(&self) -> TcpStream {
@@ -143,6 +159,30 @@ impl Refused {
     }
 }
 
+/// An origin that begins its answers before it has read a body, and never ends them.
+async fn eager_origin() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut octets = [0; 4096];
+                while let Ok(1..) = stream.read(&mut octets).await {
+                    let answer = if octets.starts_with(b"GET /readyz ") {
+                        ok("ready")
+                    } else {
+                        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome".to_owned()
+                    };
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
 /// Reads until the peer closes; it must not have said anything.
 async fn ends_silently(stream: &mut (impl tokio::io::AsyncRead + Unpin)) {
     let mut octets = Vec::new();
@@ -188,6 +228,18 @@ pub(crate) async fn a_refusal_has_one_code_everywhere(_: &Services) {
     edge.refuses(Code::UpstreamUnreachable, "nobody listens", edge.h2("GET", "/dead", &[])).await;
     edge.refuses(Code::UpstreamInvalid, "no HTTP", edge.h2("GET", "/v1/garbage", &[])).await;
     edge.refuses(Code::UpstreamTimeout, "no answer", edge.h2("GET", "/slow", &[])).await;
+    let kept = edge.gateway.client().unwrap();
+    kept.get("/v1/x").await.expect(200);
+    let refused = async {
+        edge.gateway.reconfigure("[overload]\nmax_memory = \"1MiB\"\n").unwrap();
+        let answer = eventually("the overload to be noticed", PATIENCE, async || {
+            let answer = kept.get("/v1/x").await;
+            (answer.status != 200).then_some(answer)
+        })
+        .await;
+        Refused::of(answer.status, &answer.json(), answer.header("x-request-id"))
+    };
+    edge.refuses(Code::Overloaded, "too little memory", refused).await;
     let impatient = Edge::start("[connections]\nhead_timeout = \"1s\"\n").await;
     impatient.refuses(Code::RequestTimeout, "half a head", impatient.raw("GET / HTTP/1.1\r\nHo")).await;
 }
@@ -236,10 +288,56 @@ pub(crate) async fn a_closed_connection_has_one_code_everywhere(_: &Services) {
         })
         .await;
 
+    let proxied = Edge::start("[listen]\nproxy_protocol = \"require\"\nproxy_sources = [\"127.0.0.0/8\"]\n").await;
+    proxied
+        .closes("proxy_header_invalid", async {
+            let mut stream = proxied.plain().await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            ends_silently(&mut stream).await;
+        })
+        .await;
+    let young = Edge::start("[connections]\nmax_age = \"300ms\"\n").await;
+    young.closes("age_limit", async { ends_silently(&mut young.plain().await).await }).await;
+
+    let edge = Edge::start("[connections]\nmax_streams = 5\nmax_resets = 30\n").await;
+    edge.closes("h2_abuse", async {
+        let mut http2 = edge.http2().await;
+        // An even stream is a server's.
+        http2.send(&Frame::get(2, "/v1/x")).await.unwrap();
+        assert_eq!(http2.end().await.unwrap(), Some(code::PROTOCOL_ERROR));
+    })
+    .await;
+    edge.closes("streams_exceeded", async {
+        let mut http2 = edge.http2().await;
+        for stream in (1..400).step_by(2) {
+            if http2.send(&Frame::get(stream, "/slow")).await.is_err() {
+                break;
+            }
+        }
+        assert_eq!(http2.end().await.unwrap(), Some(code::ENHANCE_YOUR_CALM));
+    })
+    .await;
+
+    let eager = eager_origin().await;
+    let edge = Edge::before(eager, "[connections]\nbody_timeout = \"300ms\"\n").await;
+    edge.closes("body_timeout", async {
+        let mut stream = edge.tls().await;
+        let head = "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nhalf";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The answer has begun: nothing can be said any more.
+        let mut octets = Vec::new();
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut octets)).await.expect("it ends");
+        assert!(
+            octets.starts_with(b"HTTP/1.1 200 ") && octets.ends_with(b"some"),
+            "{}",
+            String::from_utf8_lossy(&octets)
+        );
+    })
+    .await;
+
     let edge = Edge::start("").await;
     edge.closes("write_timeout", async {
-        let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
-        let mut stream = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+        let mut stream = edge.tls().await;
         stream.write_all(b"GET /v1/large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         // It takes nothing of what comes, until the gateway has given up.
         eventually("the gateway to give up", PATIENCE, async || (edge.logged("write_timeout") == 1).then_some(()))
@@ -293,7 +391,7 @@ pub(crate) async fn every_code_of_the_gateway_is_provoked(_: &Services) {
         .and_then(|(_, rest)| rest.split_once("pub const fn as_str"))
         .map(|(_, rest)| rest.split('}').next().unwrap().split('"').skip(1).step_by(2).collect())
         .unwrap();
-    assert!(closed.len() >= 7, "{closed:?}");
+    assert!(closed.len() >= 12, "{closed:?}");
     for reason in closed {
         assert!(here.contains(&format!("\"{reason}\"")), "no row has a connection closed for {reason}");
     }
