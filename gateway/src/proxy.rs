@@ -93,11 +93,11 @@ impl ProxyHttp for Proxy {
             // Whoever answers: the client learns that the connection ends.
             session.set_keepalive(None);
         }
-        context.keepalive = session.get_keepalive();
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
         }
+        context.keepalive = session.get_keepalive();
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
             session.set_ignore_info_resp(true);
