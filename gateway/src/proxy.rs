@@ -194,7 +194,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         conditions::prepare(request)?;
         forward::prepare(request, context)?;
-        if context.is_last_use {
+        if context.attempt.as_ref().is_some_and(|attempt| attempt.is_last_use) {
             // The API closes it after the answer (RFC 9112, section 9.6), so that nobody meets a closed one.
             request.insert_header(header::CONNECTION, "close")?;
         }

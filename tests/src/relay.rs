@@ -124,21 +124,16 @@ async fn serve(mut stream: TcpStream, api: u16, fault: watch::Receiver<Fault>) -
 }
 
 async fn ask(behind: &mut TcpStream, request: &Request) -> io::Result<Vec<u8>> {
-    let framing = ["transfer-encoding", "content-length"];
-    let mut head = format!("{}\r\n", request.line);
-    for (name, value) in request.fields.iter().filter(|(name, _)| !framing.contains(&name.as_str())) {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head += &format!("content-length: {}\r\n\r\n", request.body.len());
-    behind.write_all(head.as_bytes()).await?;
-    behind.write_all(&request.body).await?;
+    let head = head(&request.line, &request.fields, request.body.len());
+    behind.write_all(&[head.as_bytes(), &request.body].concat()).await?;
     let answer = read_answer(behind, request.line.starts_with("HEAD ")).await?;
-    let mut octets = format!("HTTP/1.1 {} relayed\r\n", answer.status);
-    for (name, value) in answer.fields.iter().filter(|(name, _)| !framing.contains(&name.as_str())) {
-        octets += &format!("{name}: {value}\r\n");
-    }
-    octets += &format!("content-length: {}\r\n\r\n", answer.body.len());
-    let mut octets = octets.into_bytes();
-    octets.extend_from_slice(&answer.body);
-    Ok(octets)
+    let line = format!("HTTP/1.1 {} relayed", answer.status);
+    Ok([self::head(&line, &answer.fields, answer.body.len()).as_bytes(), &answer.body].concat())
+}
+
+/// A head with this first line, whose body has this length.
+fn head(line: &str, fields: &[(String, String)], length: usize) -> String {
+    let fields = fields.iter().filter(|(name, _)| !["transfer-encoding", "content-length"].contains(&name.as_str()));
+    let fields: Vec<_> = fields.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{line}\r\n{}content-length: {length}\r\n\r\n", fields.concat())
 }

@@ -78,7 +78,10 @@ pub(super) fn read(name: &str, section: &Section<'_>) -> Option<UpstreamRule> {
         slow_start: slow_start?,
         panic_threshold: panic_threshold?,
         health: health?,
-        tls: tls?.flatten(),
+        tls: match tls? {
+            Some(Tls::On(tls)) => Some(*tls),
+            Some(Tls::Off) | None => None,
+        },
     })
 }
 
@@ -131,8 +134,13 @@ fn read_health(section: &Section<'_>) -> Option<HealthRule> {
     })
 }
 
-/// `Some(None)` where TLS is off.
-fn read_tls(section: &Section<'_>) -> Option<Option<UpstreamTls>> {
+enum Tls {
+    Off,
+    On(Box<UpstreamTls>),
+}
+
+/// `[upstreams.<name>.tls]`, on or off.
+fn read_tls(section: &Section<'_>) -> Option<Tls> {
     let enabled = section.get_or("enabled", false);
     let server_name = section.optional::<String>("server_name");
     let authority = section.optional::<PathBuf>("authority");
@@ -140,7 +148,7 @@ fn read_tls(section: &Section<'_>) -> Option<Option<UpstreamTls>> {
     let key = section.optional::<PathBuf>("key");
     let (server_name, authority, certificate, key) = (server_name?, authority?, certificate?, key?);
     if !enabled? {
-        return Some(None);
+        return Some(Tls::Off);
     }
     if server_name.is_none() {
         section.complain("server_name", "TLS needs the name that the API's certificate holds", None);
@@ -161,7 +169,11 @@ fn read_tls(section: &Section<'_>) -> Option<Option<UpstreamTls>> {
         }
     };
     let files = TlsFiles { server_name: server_name?, authority: authority?, client };
-    UpstreamTls::load(files).map_err(|error| section.complain(error.key, error.to_string(), None)).ok().map(Some)
+    UpstreamTls::load(files)
+        .map_err(|error| section.complain(error.key, error.to_string(), None))
+        .ok()
+        .map(Box::new)
+        .map(Tls::On)
 }
 
 fn percent(section: &Section<'_>, key: &'static str, default: u8) -> Option<u8> {

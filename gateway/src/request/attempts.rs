@@ -24,18 +24,16 @@ impl Context {
     pub fn begin_attempt(&mut self, route: &Route, idempotent: bool) -> Result<Box<HttpPeer>, Code> {
         self.body_received = 0;
         self.body_is_whole = false;
-        self.is_last_use = false;
         self.failure = None;
         self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
         let left = route.rule.timeout.saturating_sub(began.elapsed());
         let upstream = &route.upstream;
-        let target = match self.next.take() {
-            Some(target) => target,
-            None => {
-                upstream.count();
-                upstream.choose(&[]).ok_or(Code::UpstreamUnreachable)?
-            }
+        let target = if let Some(target) = self.next.take() {
+            target
+        } else {
+            upstream.count();
+            upstream.choose(&[]).ok_or(Code::UpstreamUnreachable)?
         };
         if left.is_zero() {
             return Err(Code::UpstreamTimeout);
@@ -55,7 +53,9 @@ impl Context {
         let established = digest.and_then(|digest| digest.timing_digest.first()?.as_ref());
         let age = established.and_then(|timing| timing.established_ts.elapsed().ok());
         let limit = self.route.as_ref().map(|route| route.upstream.rule.max_connection_age);
-        self.is_last_use = age.zip(limit).is_some_and(|(age, limit)| age >= limit);
+        if let Some(attempt) = &mut self.attempt {
+            attempt.is_last_use = age.zip(limit).is_some_and(|(age, limit)| age >= limit);
+        }
     }
 
     /// Learns that the upstream answers.

@@ -65,8 +65,6 @@ pub struct Context {
     pub(super) asked: Vec<SocketAddr>,
     /// Who is asked next, where a retry was granted.
     pub(super) next: Option<Arc<Target>>,
-    /// Whether the connection to the upstream is too old to be kept after this request.
-    pub is_last_use: bool,
     /// When the first address was chosen.
     pub(super) upstream_began: Option<Instant>,
     /// When the last of the upstream's answer came.
@@ -152,7 +150,6 @@ impl Context {
             attempt: None,
             asked: Vec::new(),
             next: None,
-            is_last_use: false,
             upstream_began: None,
             upstream_ended: None,
             reason: None,

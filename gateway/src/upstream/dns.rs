@@ -116,7 +116,7 @@ pub async fn watch(upstreams: &[Arc<Upstream>], registry: &Arc<Registry>, rule: 
                 while tasks.join_next().await.is_some() {}
             }
             Err(error) => {
-                tracing::error!(%error, "the system's resolver configuration cannot be used; no name is resolved")
+                tracing::error!(%error, "the system's resolver configuration cannot be used; no name is resolved");
             }
         }
         sleep(pause(rule, None, 1)).await;

@@ -149,6 +149,8 @@ pub struct Attempt {
     pub endpoint: Arc<Endpoint>,
     /// When it was chosen.
     pub began: Instant,
+    /// Whether its connection is too old to be kept after this request.
+    pub is_last_use: bool,
     gauge: IntGauge,
 }
 
@@ -158,7 +160,7 @@ impl Attempt {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         let gauge = endpoint.metrics.in_flight.clone();
         gauge.inc();
-        Self { endpoint, began: Instant::now(), gauge }
+        Self { endpoint, began: Instant::now(), is_last_use: false, gauge }
     }
 }
 

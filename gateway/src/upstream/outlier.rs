@@ -132,7 +132,7 @@ mod tests {
             slow_factor: 4,
             slow_floor: Duration::from_millis(100),
             time: Duration::from_secs(10),
-            max_time: Duration::from_secs(60),
+            max_time: Duration::from_mins(1),
             max_percent: 50,
         }
     }

@@ -29,7 +29,6 @@ pub enum Stage {
 }
 
 /// Learns from a failed attempt, and marks the error for another one where that is safe.
-#[expect(clippy::unnecessary_box_returns, reason = "Pingora hands errors around in boxes")]
 pub fn after(session: &Session, context: &mut Context, stage: Stage, mut error: Box<Error>) -> Box<Error> {
     error.set_retry(false);
     if let Some(code) = at_fault(context, &error) {

@@ -143,7 +143,8 @@ fn names_bring_addresses_and_take_them_away_with_their_series() {
     registry.resolve(&upstream, &name, vec![address(2)]);
     assert!(first.endpoint.is_gone());
     let families = metrics.registry.gather();
-    let mut labels = families.iter().flat_map(|family| family.get_metric()).flat_map(|series| series.get_label());
+    let series = families.iter().flat_map(prometheus::proto::MetricFamily::get_metric);
+    let mut labels = series.flat_map(prometheus::proto::Metric::get_label);
     assert!(!labels.any(|label| label.value() == first.endpoint.label()), "its series are gone");
 
     let again = registry.build(vec![named], &metrics).remove(0);

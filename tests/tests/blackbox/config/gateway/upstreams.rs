@@ -149,7 +149,7 @@ pub(super) async fn upstream_tls(_: &Services) {
         );
         if with_client {
             let (chain, key) = (place("chain.pem"), place("key.pem"));
-            text += &format!("certificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display());
+            text = format!("{text}certificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display());
         }
         text
     };
@@ -214,9 +214,9 @@ pub(super) async fn resolver(_: &Services) {
     // Whatever the server says or does not say, the last good answer stands.
     for silent in [false, true] {
         if silent {
-            dns.silence()
+            dns.silence();
         } else {
-            dns.answer(Vec::new())
+            dns.answer(Vec::new());
         }
         let failed = metric(&gateway, "gateway_upstream_lookups_total", "failed").await;
         eventually("failed questions", PATIENCE, async || {
