@@ -15,7 +15,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
-    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-edge drill-edge test-observability test-recovery \
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-edge drill-edge test-strictness test-observability test-recovery \
     test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate \
     bench test-bench fuzz test-fuzz scan test-scan
 
@@ -83,6 +83,9 @@ check-compose: ## Are the Compose files sound? (the Compose schema)
 
 test-deploy: build ## Chart, Compose files, roll-outs and roll-backs with users at work
 	@deploy/bin/check-chart && deploy/bin/check-compose && deploy/bin/drill chart compose deploy cluster && echo "test-deploy: passed"
+
+test-strictness: build ## The same octets to the gateway, nginx and HAProxy: every difference is explained in docs/request-strictness.md
+	@deploy/bin/drill strictness && echo "test-strictness: passed"
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"

@@ -24,8 +24,8 @@ use crate::{observe::metrics::Metrics, runtime::Shared};
 /// From one look to the next: what a flood can take meanwhile has to fit above the bound.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The share of a bound, in percent, below which it is kept again.
-const KEPT_AGAIN: u64 = 90;
+/// Which part of a bound has to be free before it counts as kept again.
+const KEPT_AGAIN: u64 = 10;
 
 /// The bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Bound {
     /// The bound under this limit; `None` for a share of a limit that is not known.
     fn of(self, limit: Option<u64>) -> Option<u64> {
         match self {
-            Self::Percent(percent) => Some(limit? / 100 * u64::from(percent)),
+            Self::Percent(percent) => u64::try_from(u128::from(limit?) * u128::from(percent) / 100).ok(),
             Self::Amount(amount) => Some(amount),
         }
     }
@@ -106,7 +106,7 @@ impl Watched {
 }
 
 fn exceeds(was_over: bool, used: u64, bound: u64) -> bool {
-    if was_over { used >= bound / 100 * KEPT_AGAIN } else { used >= bound }
+    used >= if was_over { bound - bound / KEPT_AGAIN } else { bound }
 }
 
 /// Whether the process is over its bounds.
@@ -199,6 +199,7 @@ mod tests {
     #[test]
     fn a_share_is_of_the_limit_if_there_is_one() {
         assert_eq!(Bound::Percent(85).of(Some(1000)), Some(850));
+        assert_eq!(Bound::Percent(50).of(Some(10)), Some(5));
         assert_eq!(Bound::Percent(85).of(None), None);
         assert_eq!(Bound::Amount(7).of(None), Some(7));
     }
@@ -207,6 +208,7 @@ mod tests {
     fn a_bound_is_left_a_tenth_below_it() {
         assert!(!exceeds(false, 999, 1000) && exceeds(false, 1000, 1000));
         assert!(exceeds(true, 900, 1000) && !exceeds(true, 899, 1000));
+        assert!(exceeds(true, 2, 2) && !exceeds(true, 1, 2));
     }
 
     #[test]

@@ -4,9 +4,9 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
-//! upstream_request_filter  what the API is told                        request/forward.rs, request/conditions.rs
+//! upstream_request_filter  what the API is told                        request/{forward,conditions}.rs
 //! request_body_filter    size as it comes
-//! response_filter        what goes on, compressed or not, under which policies  response/
+//! response_filter        what goes on, and under which policies       response/
 //! fail_to_proxy          what the client is told when something breaks failure.rs, reply.rs
 //! logging                metrics and the access log                    observe/
 //! ```
@@ -29,7 +29,7 @@ use pingora::{
 use todo_shared::{problem::Code, request_id};
 
 use crate::{
-    edge::Closed,
+    edge::{Closed, connection_info},
     failure,
     observe::{problem_code::ProblemReader, record::Record},
     reply::{self, Reply},
@@ -38,6 +38,9 @@ use crate::{
     runtime::Shared,
     upstream::within,
 };
+
+/// How long a body may pause once its request is answered.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The steps, and what they share.
 #[derive(Debug)]
@@ -59,6 +62,15 @@ fn stop(context: &mut Context, code: Code, source: ErrorSource) -> Box<Error> {
     Error::create(ErrorType::Custom(code.as_str()), source, None, None)
 }
 
+/// The API has said all it has to say. A client that still sends its request has a moment to end it; then the connection
+/// ends, as the answer has told it.
+fn end_answer(session: &mut Session, context: &mut Context) {
+    context.upstream_ended = Some(Instant::now());
+    if !context.body_is_whole {
+        session.set_read_timeout(Some(LONGEST_PAUSE));
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Context;
@@ -73,9 +85,16 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
+        if self.shared.stopping.is_draining() || forward::asks_to_close(&session.req_header().headers) {
+            // Whoever answers: the client learns that the connection ends.
+            session.set_keepalive(None);
+        }
+        context.keepalive = session.get_keepalive();
         if context.version == Version::HTTP_2 {
             // A stream waits for its window, which the connection's own deadline cannot see. HTTP/1 has that one alone.
             session.set_write_timeout(Some(context.runtime.edge.write_timeout));
+        } else if connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age)) {
+            session.set_keepalive(None);
         }
         if context.version == Version::HTTP_10 {
             // Neither interim answers nor their request are known to HTTP/1.0 (RFC 9110 sections 10.1.1 and 15.2).
@@ -156,7 +175,7 @@ impl ProxyHttp for Proxy {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
@@ -168,7 +187,7 @@ impl ProxyHttp for Proxy {
             return Err(stop(context, Code::UpstreamTimeout, ErrorSource::Upstream));
         }
         if end_of_stream {
-            context.upstream_ended = Some(Instant::now());
+            end_answer(session, context);
         }
         Ok(None)
     }
@@ -179,18 +198,28 @@ impl ProxyHttp for Proxy {
         answer: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
-        if answer.status == StatusCode::SWITCHING_PROTOCOLS {
-            // Nobody asked for it: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+        let is_interim = answer.status.is_informational();
+        // Nobody asked for 101: no `Upgrade` is passed on. What follows would reach the client as if it were ours.
+        if answer.status == StatusCode::SWITCHING_PROTOCOLS
+            || !response::forward::is_sound(answer)
+            || (is_interim && !response::forward::count_interim(&mut context.interim))
+        {
             return Err(stop(context, Code::UpstreamInvalid, ErrorSource::Upstream));
         }
         let ends_with_connection = response::forward::prepare(answer, context.version);
-        if answer.status.is_informational() {
+        if is_interim {
             response::hide_telltales(answer);
             return Ok(());
         }
         if ends_with_connection || self.shared.stopping.is_draining() {
-            // Pingora asks only at a request's beginning; the client learns now that the connection ends.
+            // The stop may have begun with the request under way.
             session.set_keepalive(None);
+        } else if context.body_is_whole {
+            // Pingora gives the connection up with `100 Continue`, because the body is not there yet.
+            session.set_keepalive(context.keepalive);
+        }
+        if response::forward::is_bodiless(answer, &session.req_header().method) {
+            end_answer(session, context);
         }
         context.problem = ProblemReader::begin(answer);
         answer.insert_header(request_id::HEADER, context.request_id.as_str())?;
@@ -210,6 +239,8 @@ impl ProxyHttp for Proxy {
                 let sent = reply::send(session, context, &Reply::refuse(code)).await;
                 sent.map_or(0, |()| code.status().as_u16())
             }
+            // The answer was whole before the request; how that ended is no part of it.
+            Some(Code::RequestTimeout | Code::RequestMalformed) if context.upstream_ended.is_some() => 0,
             code => {
                 let closed = failure::closed_of(error).map(Closed::as_str);
                 // A refusal that could not be sent keeps its own.

@@ -72,7 +72,7 @@ impl Runtime {
             floods: bounds.floods,
             head: HeadLimits { octets: bounds.max_head, fields: bounds.max_fields, target: bounds.max_target },
         });
-        let compression = Compression::new(config.compression.clone(), metrics);
+        let compression = Compression::new(config.compression.clone(), &metrics.compression);
         Self { config, tls, edge, routes, upstreams, compression }
     }
 }

@@ -19,6 +19,8 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod recorder;
 pub mod stack;
 pub mod stage;
+pub mod strictness;
 pub mod wait;

@@ -129,12 +129,13 @@ async fn read<S: AsyncRead + Unpin>(stream: &mut S, head_only: bool) -> io::Resu
         loop {
             let size = usize::from_str_radix(read_line(stream).await?.split(';').next().unwrap_or_default(), 16)
                 .map_err(io::Error::other)?;
+            if size == 0 {
+                while !read_line(stream).await?.is_empty() {}
+                return Ok(answer);
+            }
             let mut chunk = vec![0; size];
             stream.read_exact(&mut chunk).await?;
             read_line(stream).await?;
-            if size == 0 {
-                return Ok(answer);
-            }
             answer.body.append(&mut chunk);
         }
     }

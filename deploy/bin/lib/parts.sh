@@ -57,6 +57,31 @@ await_part() { # part, seconds
     done
 }
 
+# Starts a process beside a gateway that runs; it takes the sockets over, and no client notices. When it fails, the one that
+# ran goes on.
+upgrade_part() { # part, seconds
+    local file=$STACK/run/$1.pid before started deadline=$((SECONDS + $2))
+    if ! running "$1" >/dev/null; then
+        start_part "$1"
+        await_part "$1" "$2"
+        return
+    fi
+    read -r before started <"$file"
+    start_part "$1"
+    # The one that ran ends when it was relieved.
+    while [[ $(started_at "$before") == "$started" ]]; do
+        if ! running "$1" >/dev/null || ((SECONDS >= deadline)); then
+            end "$1" TERM 10 || true
+            echo "$before $started" >"$file"
+            tail -n 5 "$STACK/logs/$1.log" >&2
+            echo "$1 was not relieved and goes on; its log is $STACK/logs/$1.log" >&2
+            return 1
+        fi
+        sleep 0.1
+    done
+    await_part "$1" "$2"
+}
+
 # Runs a statement as the owner of the schema, the way the API connects.
 database_query() { # statement
     PGSERVICEFILE=$STACK/secrets/pg_service.conf PGCONNECT_TIMEOUT=2 psql --no-psqlrc --quiet --tuples-only --no-align --command "$1" service=todo

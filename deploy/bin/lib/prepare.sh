@@ -134,6 +134,9 @@ TODO_GATEWAY__SERVER__STOP_DELAY=2s
 TODO_GATEWAY__ADMIN__TOKEN_FILE=$STACK/secrets/admin-token
 END
     cat >"$STACK/config/$1.toml" <<END
+[server]
+upgrade_socket = "$STACK/run/$1.sock"
+
 [listen]
 https = "127.0.0.1:$(setting "$1" HTTPS_PORT)"
 http = "127.0.0.1:$(setting "$1" HTTP_PORT)"
@@ -151,6 +154,8 @@ key = "$STACK/tls/key.pem"
 [connections]
 # Load comes from one address here.
 max_per_address = 5000
+max_per_network = 5000
+max_handshakes_per_address = 2000
 
 [upstreams.api]
 # Drills should not wait for it.

@@ -94,12 +94,17 @@ target_replace() { # version
             continue
         fi
         echo "  $part: $(version_of "$part") -> $1"
+        if [[ $part == gateway-* ]]; then
+            echo "$1" >"$STACK/run/$part.version"
+            upgrade_part "$part" "$DEPLOY_READY_TIMEOUT" || return 1
+            continue
+        fi
         stop_part "$part" || return 1
         echo "$1" >"$STACK/run/$part.version"
         start_part "$part"
         await_part "$part" "$DEPLOY_READY_TIMEOUT" || return 1
         # The next one is stopped only when this one gets requests again.
-        [[ $part != api-* ]] || wait_until "$TRUST_TIMEOUT" gateways_trust "$part" || return 1
+        wait_until "$TRUST_TIMEOUT" gateways_trust "$part" || return 1
     done
 }
 

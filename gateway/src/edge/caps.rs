@@ -53,6 +53,10 @@ pub enum Cap {
 }
 
 impl Cap {
+    /// Every cap.
+    pub const ALL: [Self; 6] =
+        [Self::Total, Self::Address, Self::Network, Self::Handshakes, Self::AddressHandshakes, Self::Overload];
+
     /// The name that metric labels show.
     pub const fn as_str(self) -> &'static str {
         match self {

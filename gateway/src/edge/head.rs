@@ -5,10 +5,14 @@
 //! Pingora in every respect: whatever passes is taken there, and read as the same target, fields and framing, which a
 //! property test holds. Section numbers are RFC 9112 unless another RFC is named.
 //!
+//! [`check`] is the entry: pure, of the octets and the limits only.
+//!
 //! One file for one grammar: whoever reviews it reads it from the request line to the last octet of a host.
 
 use memchr::memchr;
 use todo_shared::problem::Code;
+
+use crate::edge::options;
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +62,7 @@ pub struct Refusal {
 /// The methods that a 405 of the edge names (RFC 9110 15.5.6): CONNECT and TRACE are the ones it refuses.
 pub const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-const fn malformed(reason: &'static str) -> Refusal {
+pub(super) const fn malformed(reason: &'static str) -> Refusal {
     Refusal { code: Code::RequestMalformed, reason }
 }
 
@@ -221,8 +225,14 @@ impl<'a> Fields<'a> {
             if self.length.replace(read_length(value)?).is_some() {
                 return Err(malformed("more than one Content-Length (6.3)"));
             }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") && self.transfer.replace(value).is_some() {
-            return Err(malformed("more than one Transfer-Encoding (6.1)"));
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.transfer.replace(value).is_some() {
+                return Err(malformed("more than one Transfer-Encoding (6.1)"));
+            }
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            options::check_connection(value)?;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            options::check_upgrade(value)?;
         }
         Ok(())
     }
@@ -267,7 +277,7 @@ pub(super) fn split_field(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 
 /// Without the white space around a field's value (`OWS`, RFC 9110 5.6.3): spaces and tabs, and no other octet that some
 /// call white space.
-fn trim(octets: &[u8]) -> &[u8] {
+pub(super) fn trim(octets: &[u8]) -> &[u8] {
     let octets = trim_start(octets);
     let end = octets.iter().rposition(|octet| !matches!(octet, b' ' | b'\t')).map_or(0, |last| last + 1);
     octets.get(..end).unwrap_or_default()
@@ -303,7 +313,7 @@ fn read_codings(value: &[u8]) -> Result<Framing, Refusal> {
 }
 
 /// `tchar` (RFC 9110 5.6.2), one or more.
-fn is_token(octets: &[u8]) -> bool {
+pub(super) fn is_token(octets: &[u8]) -> bool {
     let is_tchar = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(octet);
     !octets.is_empty() && octets.iter().all(is_tchar)
 }

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::edge::{
     Closed, Presence, Settings,
+    chunks::look_ahead,
     gate::Gate,
     head::{Found, Framing, Refusal, check},
 };
@@ -45,8 +46,7 @@ pub(super) async fn serve<SV>(
     let mut kept: Option<HttpPersistentSettings> = None;
     loop {
         let settings = presence.surroundings.settings();
-        let young = settings.max_age.saturating_sub(presence.since.elapsed());
-        let (octets, framing) = match next_head(&mut gate, &settings, young, shutdown.clone()).await {
+        let (octets, framing) = match next_head(&mut gate, &settings, shutdown.clone()).await {
             Next::Head(octets, framing) => (octets, framing),
             Next::Refused(refusal) => {
                 let mut answer = presence.surroundings.refused(&presence.info, &refusal, gate.held().len());
@@ -69,9 +69,9 @@ pub(super) async fn serve<SV>(
         if let Some(settings) = kept.take() {
             settings.apply_to_session(&mut session);
         }
-        if presence.since.elapsed() >= settings.max_age {
-            // The answer says that it is the last one.
-            session.set_keepalive(None);
+        if presence.info.is_older_than(settings.max_age) {
+            // A filter says so in the answer. A connection that waits is left to its idle deadline: whoever closes a waiting
+            // one may do it in the moment in which a request is on its way.
             presence.reason = Some(Closed::AgeLimit);
         }
         session.set_pipelined_prefix(head);
@@ -87,17 +87,15 @@ pub(super) async fn serve<SV>(
     }
 }
 
-/// `young` is how long the connection may go on waiting before it is too old to be kept.
-async fn next_head(gate: &mut Gate, settings: &Settings, young: Duration, mut shutdown: ShutdownWatch) -> Next {
+async fn next_head(gate: &mut Gate, settings: &Settings, mut shutdown: ShutdownWatch) -> Next {
     if gate.held().is_empty() {
-        let idle = timeout(settings.idle_timeout.min(young), gate.fill());
+        let idle = timeout(settings.idle_timeout, gate.fill());
         tokio::select! {
             // A request that has begun is served; a connection that only waits is closed soon after the gateway stops.
             biased;
             filled = idle => match filled {
                 Ok(Ok(1..)) => {}
                 Ok(_) => return Next::Over(None),
-                Err(_) if young < settings.idle_timeout => return Next::Over(Some(Closed::AgeLimit)),
                 Err(_) => return Next::Over(Some(Closed::IdleTimeout)),
             },
             () = stopped(&mut shutdown, settings.idle_grace) => return Next::Over(None),
@@ -111,7 +109,13 @@ async fn next_head(gate: &mut Gate, settings: &Settings, young: Duration, mut sh
         }
         if is_worth_a_check(gate.held(), checked) {
             match check(gate.held(), &settings.head) {
-                Found::Whole { octets, framing } => return Next::Head(octets, framing),
+                Found::Whole { octets, framing } => {
+                    let body = gate.held().get(octets..).unwrap_or_default();
+                    return match (framing, look_ahead(body)) {
+                        (Framing::Chunked, Err(refusal)) => Next::Refused(refusal),
+                        _ => Next::Head(octets, framing),
+                    };
+                }
                 Found::Refused(refusal) => return Next::Refused(refusal),
                 Found::Partial => checked = gate.held().len(),
             }

@@ -47,8 +47,9 @@ fn options(settings: &Settings) -> H2Options {
     options.max_header_list_size(u32::try_from(decoded).unwrap_or(u32::MAX));
     options.max_pending_accept_reset_streams(MOST_UNSEEN_RESETS);
     options.max_concurrent_reset_streams(MOST_REMEMBERED_RESETS);
-    // Streams that we had to reset for a client's mistake, in a connection's life (CVE-2025-8671).
-    options.max_local_error_reset_streams(usize::try_from(settings.floods.resets).ok());
+    // Streams that were reset for a client's mistake (CVE-2025-8671): the library counts them over a connection's life, and
+    // stands behind our own count, which forgets.
+    options.max_local_error_reset_streams(Some(10 * settings.floods.resets as usize));
     options
 }
 
@@ -71,7 +72,7 @@ pub(super) async fn serve<SV>(
         socket_digest: stream.get_socket_digest(),
     });
     let mut gateway = shutdown.clone();
-    // The preface is a connection's head, and has its deadline.
+    // The preface is a connection's head, and has its deadline. One that comes soon after a stop is answered, with GOAWAY.
     let beginning = timeout(settings.head_timeout, handshake(Box::new(stream), Some(options(&settings))));
     let mut connection = tokio::select! {
         biased;
@@ -88,7 +89,7 @@ pub(super) async fn serve<SV>(
 
     let mut sessions = JoinSet::new();
     let mut idle = pin!(sleep(settings.idle_timeout));
-    let mut age = pin!(sleep_until((presence.since + settings.max_age).into()));
+    let mut age = pin!(sleep_until((presence.info.opened + settings.max_age).into()));
     // Once we have said GOAWAY: why, and when our patience with it ends.
     let mut leaving: Option<Option<Closed>> = None;
     let mut end = pin!(sleep(Duration::MAX));

@@ -14,6 +14,7 @@ mod gate;
 mod head;
 mod http1;
 mod http2;
+mod options;
 mod pace;
 mod paced;
 pub mod proxy_protocol;
@@ -24,7 +25,7 @@ pub mod tls;
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -308,8 +309,6 @@ struct Presence<'a> {
     info: Arc<ConnectionInfo>,
     /// Why it ends, if that is our doing.
     reason: Option<Closed>,
-    /// When it was opened.
-    since: Instant,
     /// Requests so far.
     served: u64,
     /// Streams that were refused.
@@ -319,7 +318,7 @@ struct Presence<'a> {
 impl<'a> Presence<'a> {
     fn begin(surroundings: &'a dyn Surroundings, info: Arc<ConnectionInfo>, open: usize) -> Self {
         surroundings.opened(&info, open);
-        Self { surroundings, info, reason: None, since: Instant::now(), served: 0, refused_streams: 0 }
+        Self { surroundings, info, reason: None, served: 0, refused_streams: 0 }
     }
 }
 

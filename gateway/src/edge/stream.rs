@@ -88,6 +88,15 @@ pub struct ConnectionInfo {
     pub protocol: Protocol,
     /// The handshake's outcome, on a TLS endpoint.
     pub tls: Option<TlsInfo>,
+    /// When requests could begin on it.
+    pub opened: Instant,
+}
+
+impl ConnectionInfo {
+    /// Whether it has lasted this long.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        self.opened.elapsed() >= age
+    }
 }
 
 /// The connection that a request came over. `None` only for sessions that did not come through the edge.
@@ -191,7 +200,14 @@ pub(crate) struct EdgeStream {
 impl EdgeStream {
     pub(crate) fn plain(stream: Paced, ends: (SocketAddr, SocketAddr), slot: Slot) -> io::Result<Self> {
         let (peer, local) = ends;
-        let info = ConnectionInfo { peer, local, endpoint: Endpoint::Http, protocol: Protocol::Http1, tls: None };
+        let info = ConnectionInfo {
+            peer,
+            local,
+            endpoint: Endpoint::Http,
+            protocol: Protocol::Http1,
+            tls: None,
+            opened: Instant::now(),
+        };
         Self::new(Transport::Plain(Box::new(stream)), info, None, slot)
     }
 
@@ -211,7 +227,8 @@ impl EdgeStream {
         let tls = TlsInfo { version, resumed: session.handshake_kind() == Some(HandshakeKind::Resumed) };
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let digest = SslDigest::new(cipher, version_name, None, None, Vec::new());
-        let info = ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls) };
+        let info =
+            ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls), opened: Instant::now() };
         let mut stream = Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)?;
         if protocol == Protocol::Http2 {
             stream.frames = Some(Box::new(FrameWatch {

@@ -3,11 +3,15 @@
 //! The descriptors need no names: the kernel knows what each of them is and where it listens.
 
 use std::{
+    ffi::OsStr,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::{Path, PathBuf},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::PathBuf,
 };
 
 use rustix::{
@@ -92,6 +96,5 @@ pub(super) fn tcp_address(socket: &OwnedFd) -> Option<SocketAddr> {
 pub(super) fn unix_path(socket: &OwnedFd) -> Option<PathBuf> {
     let listens = sockopt::socket_acceptconn(socket).is_ok_and(|listens| listens);
     let address = SocketAddrUnix::try_from(getsockname(socket).ok()?).ok().filter(|_| listens)?;
-    let path = address.path_bytes()?.to_vec();
-    Some(Path::new(std::ffi::OsStr::new(&String::from_utf8(path).ok()?)).to_path_buf())
+    Some(PathBuf::from(OsStr::from_bytes(address.path_bytes()?)))
 }

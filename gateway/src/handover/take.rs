@@ -7,14 +7,16 @@ use std::{
     os::{
         fd::OwnedFd,
         unix::{
-            fs::PermissionsExt as _,
+            fs::{FileTypeExt as _, PermissionsExt as _},
             net::{UnixListener, UnixStream},
         },
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen as begin, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as begin, socket_with,
+};
 
 use crate::handover::{
     HandoverError, LONGEST_STEP,
@@ -37,25 +39,24 @@ impl Predecessor {
     /// # Errors
     /// When somebody listens who does not hand them over: its addresses are taken, so there is no way to start.
     pub fn meet(path: &Path) -> Result<Option<Self>, HandoverError> {
-        let connection = match UnixStream::connect(path) {
-            Ok(connection) => connection,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
-                return Ok(None);
-            }
-            Err(source) => return Err(HandoverError { path: path.to_owned(), source }),
-        };
-        let sockets = check_peer(&connection)
-            .and_then(|()| connection.set_read_timeout(Some(LONGEST_STEP)))
-            .and_then(|()| connection.set_write_timeout(Some(LONGEST_STEP)))
-            .and_then(|()| receive(&connection));
-        match sockets {
-            Ok(sockets) => Ok(Some(Self { connection, sockets })),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let source =
-                    io::Error::new(io::ErrorKind::TimedOut, "it does not answer; is another upgrade under way?");
-                Err(HandoverError { path: path.to_owned(), source })
-            }
-            Err(source) => Err(HandoverError { path: path.to_owned(), source }),
+        let received = connect_at_once(path).and_then(|connection| {
+            check_peer(&connection)?;
+            connection.set_nonblocking(false)?;
+            connection.set_read_timeout(Some(LONGEST_STEP))?;
+            connection.set_write_timeout(Some(LONGEST_STEP))?;
+            let sockets = receive(&connection)?;
+            Ok(Self { connection, sockets })
+        });
+        let failed = |source| Err(HandoverError { path: path.to_owned(), source });
+        match received {
+            Ok(predecessor) => Ok(Some(predecessor)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+                io::ErrorKind::WouldBlock => {
+                    failed(io::Error::other("it does not answer; is another upgrade under way?"))
+                }
+                _ => failed(error),
+            },
         }
     }
 
@@ -67,7 +68,8 @@ impl Predecessor {
 
     /// The Unix socket of this path, if it has one.
     pub fn unix(&mut self, path: &Path) -> Option<UnixListener> {
-        let place = self.sockets.iter().position(|socket| unix_path(socket).as_deref() == Some(path))?;
+        let path = std::path::absolute(path).ok()?;
+        let place = self.sockets.iter().position(|socket| unix_path(socket).as_ref() == Some(&path))?;
         Some(UnixListener::from(self.sockets.swap_remove(place)))
     }
 
@@ -82,27 +84,36 @@ impl Predecessor {
     }
 }
 
+/// Connects now or not at all: where others wait already, one would wait for as long as they do.
+fn connect_at_once(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
+}
+
 /// The socket on which successors are awaited. Nobody but its owner can ever connect to it.
 ///
 /// # Errors
 /// Those of the file system, and a path that somebody else listens on.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
-    match UnixStream::connect(path) {
+    match connect_at_once(path) {
         Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-        // Left by a process that has ended.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+        // Left by a process that has ended, unless it is no socket at all.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            if !fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
+            }
+            fs::remove_file(path)?;
+        }
         Err(_) => {}
     }
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    bind(&socket, &SocketAddrUnix::new(absolute(path)?)?)?;
+    // What the kernel says of the socket must not depend on the folder that a process is in.
+    bind(&socket, &SocketAddrUnix::new(std::path::absolute(path)?)?)?;
     // Before it listens nobody can connect, whatever the mode was until now.
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     begin(&socket, BACKLOG)?;
     Ok(UnixListener::from(socket))
-}
-
-/// What the kernel will say of the socket must not depend on a folder that somebody else is in.
-pub(super) fn absolute(path: &Path) -> io::Result<PathBuf> {
-    std::path::absolute(path)
 }

@@ -11,6 +11,8 @@ use prometheus::{
 };
 use todo_shared::{process, version};
 
+use crate::edge::Cap;
+
 /// The label of requests that met no route.
 pub const NO_ROUTE: &str = "none";
 
@@ -57,14 +59,8 @@ pub struct Metrics {
     pub upstream_healthy: IntGaugeVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
     pub upstream_requests: IntCounterVec,
-    /// Answers the gateway compressed, by `coding`.
-    pub compressed_answers: IntCounterVec,
-    /// Octets of their bodies, by `coding` and `side`: `in` from the API, `out` to the client.
-    pub compression_octets: IntCounterVec,
-    /// Answers that are being compressed.
-    pub compressions_open: IntGauge,
-    /// Answers that went out plain because as many were compressed as may be.
-    pub compressions_skipped: IntCounter,
+    /// Compression of answers.
+    pub compression: CompressionMetrics,
     /// Reloads, by `result`.
     pub reloads: IntCounterVec,
     /// Whether the last reload, or the start, succeeded.
@@ -73,6 +69,32 @@ pub struct Metrics {
     pub reload_success_time: IntGauge,
     /// Lines of the access log that were dropped because its queue was full.
     pub access_log_dropped: IntCounter,
+}
+
+/// What is counted of compression.
+#[derive(Debug, Clone)]
+pub struct CompressionMetrics {
+    /// Answers the gateway compressed, by `coding`.
+    pub answers: IntCounterVec,
+    /// Octets of their bodies, by `coding` and `side`: `in` from the API, `out` to the client.
+    pub octets: IntCounterVec,
+    /// Answers that are being compressed.
+    pub open: IntGauge,
+    /// Answers that went out plain because as many were compressed as may be.
+    pub skipped: IntCounter,
+}
+
+impl CompressionMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let (answers, octets) = ("gateway_compressed_answers_total", "gateway_compression_octets_total");
+        let skipped = "gateway_compressions_skipped_total";
+        Ok(Self {
+            answers: counters(registry, answers, "Answers the gateway compressed.", &["coding"])?,
+            octets: counters(registry, octets, "Octets before and after compression.", &["coding", "side"])?,
+            open: gauge(registry, "gateway_compressions_open", "Answers being compressed.")?,
+            skipped: add(registry, IntCounter::new(skipped, "Answers left plain: too many were being compressed.")?)?,
+        })
+    }
 }
 
 impl Metrics {
@@ -155,26 +177,7 @@ impl Metrics {
                 "Requests sent upstream.",
                 &["upstream", "address", "outcome"],
             )?,
-            compressed_answers: counters(
-                &registry,
-                "gateway_compressed_answers_total",
-                "Answers the gateway compressed.",
-                &["coding"],
-            )?,
-            compression_octets: counters(
-                &registry,
-                "gateway_compression_octets_total",
-                "Octets before and after compression.",
-                &["coding", "side"],
-            )?,
-            compressions_open: gauge(&registry, "gateway_compressions_open", "Answers being compressed.")?,
-            compressions_skipped: add(
-                &registry,
-                IntCounter::new(
-                    "gateway_compressions_skipped_total",
-                    "Answers left plain because too many were compressed.",
-                )?,
-            )?,
+            compression: CompressionMetrics::new(&registry)?,
             reloads: counters(&registry, "gateway_reloads_total", "Configuration reloads.", &["result"])?,
             reload_successful: gauge(
                 &registry,
@@ -192,6 +195,10 @@ impl Metrics {
             )?,
             registry,
         };
+        for cap in Cap::ALL {
+            // Nought until the first one is met, not nothing: the first would otherwise be no rise.
+            metrics.connections_refused.with_label_values(&[cap.as_str()]);
+        }
         version::register(&metrics.registry, "gateway_build_info")?;
         process::register(&metrics.registry)?;
         Ok(metrics)

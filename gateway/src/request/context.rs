@@ -44,6 +44,9 @@ pub struct Context {
     pub trace_is_continued: bool,
     /// Who asks.
     pub client: IpAddr,
+    /// How long the client's connection may wait for its next request, as Pingora counts it; `None` where it ends with this
+    /// one.
+    pub keepalive: Option<u64>,
     /// The version the client speaks; Pingora's own is rewritten for h2.
     pub version: Version,
     /// TLS version and whether the session was resumed; `None` on the plain port.
@@ -66,6 +69,8 @@ pub struct Context {
     pub reason: Option<&'static str>,
     /// The problem document that the API sent, if it is one.
     pub problem: ProblemReader,
+    /// Interim answers (1xx) of the API so far.
+    pub interim: u8,
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
@@ -131,6 +136,7 @@ impl Context {
             trace: TraceParent::fresh(),
             trace_is_continued: false,
             client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            keepalive: None,
             version: Version::HTTP_11,
             tls: None,
             tls_ends_before: false,
@@ -142,6 +148,7 @@ impl Context {
             upstream_ended: None,
             reason: None,
             problem: ProblemReader::default(),
+            interim: 0,
             failure: None,
             body_received: 0,
             body_pace: None,

@@ -73,6 +73,15 @@ pub fn prepare(request: &mut RequestHeader, context: &Context) -> pingora::Resul
     request.append_header(header::VIA, via(context.version)).map(drop)
 }
 
+/// Whether the client asked that the connection ends with the answer. One `close` in whatever line and company is enough
+/// (RFC 9112 section 9.3); Pingora reads the first line, and there prefers `keep-alive`.
+pub fn asks_to_close(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::CONNECTION).iter();
+    lists
+        .flat_map(|list| list.as_bytes().split(|octet| *octet == b','))
+        .any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
 /// HTTP/2 may cut `Cookie` into many fields, HTTP/1 has one (RFC 9113 section 8.2.3).
 fn join_cookies(request: &mut RequestHeader) -> pingora::Result<()> {
     let crumbs: Vec<&[u8]> = request.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
@@ -119,6 +128,24 @@ mod tests {
         }
         for name in ["authorization", "accept", "content-type", "if-match", "idempotency-key", "via", "tracestate"] {
             assert!(!is_owned(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_close_ends_a_connection() {
+        for (lists, expected) in [
+            (&["close"][..], true),
+            (&["x", "y, CLOSE"], true),
+            (&["keep-alive, close"], true),
+            (&["keep-alive"], false),
+            (&["closed"], false),
+            (&[], false),
+        ] {
+            let mut headers = HeaderMap::new();
+            for list in lists {
+                headers.append(header::CONNECTION, HeaderValue::from_static(list));
+            }
+            assert_eq!(asks_to_close(&headers), expected, "{lists:?}");
         }
     }
 

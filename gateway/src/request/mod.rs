@@ -45,7 +45,7 @@ pub fn admit(session: &mut Session, context: &mut Context) -> Result<(), Reply> 
     }
     let malformed = || Reply::refuse(Code::RequestMalformed);
     let raw = std::str::from_utf8(head.raw_path()).map_err(|_| malformed())?.to_owned();
-    if raw == "*" || (head.method == Method::OPTIONS && forward::max_forwards(&head.headers) == Some(0)) {
+    if head.method == Method::OPTIONS && (raw == "*" || forward::max_forwards(&head.headers) == Some(0)) {
         // Asked of the gateway itself, which has nothing to say about its options.
         return Err(Reply::refuse(Code::NotImplemented));
     }
@@ -131,12 +131,22 @@ fn check_bounds(head: &RequestHeader, target: &str, limits: HeadLimits) -> Resul
     if target.len() > limits.target {
         return Err(Reply::refuse(Code::UriTooLong));
     }
+    // RFC 9113 section 8.2.1; the h2 library refuses everything else that section forbids.
+    if head.headers.values().any(|value| is_padded(value.as_bytes())) {
+        return Err(Reply::refuse(Code::RequestMalformed));
+    }
     let fields: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
     if head.headers.len() > limits.fields || fields + target.len() > limits.octets {
         return Err(Reply::refuse(Code::HeaderTooLarge));
     }
     Ok(())
+}
+
+/// Whether white space stands around a field's value.
+fn is_padded(value: &[u8]) -> bool {
+    let is_space = |octet: Option<&u8>| matches!(octet, Some(b' ' | b'\t'));
+    is_space(value.first()) || is_space(value.last())
 }
 
 /// A body that says beforehand that it is too large is refused before it is read, and one that says it twice, which the

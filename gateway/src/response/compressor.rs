@@ -14,7 +14,7 @@ use pingora::{
 use prometheus::{IntCounter, IntGauge};
 
 use crate::{
-    observe::metrics::Metrics,
+    observe::metrics::CompressionMetrics,
     response::{compression::CompressionRule, encoder::Encoder, negotiation::Coding},
 };
 
@@ -38,13 +38,13 @@ struct Counters {
 
 impl Compression {
     /// By this rule.
-    pub fn new(rule: CompressionRule, metrics: &Metrics) -> Self {
+    pub fn new(rule: CompressionRule, metrics: &CompressionMetrics) -> Self {
         let counters = Coding::ALL.map(|coding| Counters {
-            answers: metrics.compressed_answers.with_label_values(&[coding.as_str()]),
-            octets_in: metrics.compression_octets.with_label_values(&[coding.as_str(), "in"]),
-            octets_out: metrics.compression_octets.with_label_values(&[coding.as_str(), "out"]),
+            answers: metrics.answers.with_label_values(&[coding.as_str()]),
+            octets_in: metrics.octets.with_label_values(&[coding.as_str(), "in"]),
+            octets_out: metrics.octets.with_label_values(&[coding.as_str(), "out"]),
         });
-        Self { rule, counters, open: metrics.compressions_open.clone(), skipped: metrics.compressions_skipped.clone() }
+        Self { rule, counters, open: metrics.open.clone(), skipped: metrics.skipped.clone() }
     }
 
     /// Lets the body of this session's answer pass through an encoder; false when it goes out plain, because as many are

@@ -1,7 +1,7 @@
 //! What of the API's answer goes on: fields that speak of the connection to the API end here, and the message is made to
 //! fit the client's version of HTTP. What Pingora passes on as it came would otherwise reach the client as our word.
 
-use http::{HeaderName, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora::http::ResponseHeader;
 
 /// Fields of one connection, whether `Connection` names them or not (RFC 9110 section 7.6.1). `Transfer-Encoding` is
@@ -17,6 +17,32 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 
 /// Fields that frame the body. They stay even where `Connection` names them.
 const FRAMING: [HeaderName; 2] = [header::TRANSFER_ENCODING, header::CONTENT_LENGTH];
+
+/// Interim answers (1xx) of one exchange. Nobody needs more than a few; an API that sends them without end would hold its
+/// client for as long.
+const MOST_INTERIM: u8 = 16;
+
+/// Counts an interim answer; false where there are too many.
+pub const fn count_interim(seen: &mut u8) -> bool {
+    *seen = seen.saturating_add(1);
+    *seen <= MOST_INTERIM
+}
+
+/// Whether an answer can be passed on at all: its status is one, and its body is framed in a way that everybody reads alike.
+/// Pingora has refused two lengths by now, has dropped a length beside a transfer coding as RFC 9112 section 6.3 asks, and
+/// has raised the version of an answer that it frames itself.
+pub fn is_sound(answer: &ResponseHeader) -> bool {
+    let mut codings = answer.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_framed = match (codings.next(), codings.next()) {
+        (None, _) => true,
+        // RFC 9112 section 6.1: HTTP/1.0 has no transfer codings, and none was asked for but this one.
+        (Some(coding), None) => {
+            answer.version != Version::HTTP_10 && coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+        }
+        (Some(_), Some(_)) => false,
+    };
+    is_framed && matches!(answer.status.as_u16(), 100..=599)
+}
 
 /// Makes the answer that a client of this version receives; says whether its body ends with the connection.
 pub fn prepare(answer: &mut ResponseHeader, client: Version) -> bool {
@@ -34,6 +60,7 @@ pub fn prepare(answer: &mut ResponseHeader, client: Version) -> bool {
         remove(answer, &FRAMING);
         return false;
     }
+    join_lengths(answer);
     let is_chunked = answer.headers.contains_key(header::TRANSFER_ENCODING);
     let ends_with_connection = is_chunked && client == Version::HTTP_10;
     if ends_with_connection {
@@ -41,6 +68,25 @@ pub fn prepare(answer: &mut ResponseHeader, client: Version) -> bool {
         answer.remove_header(&header::TRANSFER_ENCODING);
     }
     ends_with_connection
+}
+
+/// Lengths that are equal become one (RFC 9110 section 8.6); Pingora has refused those that are not.
+fn join_lengths(answer: &mut ResponseHeader) {
+    let mut lengths = answer.headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    if lengths.next().is_some() || first.as_bytes().contains(&b',') {
+        let one = first.as_bytes().split(|octet| *octet == b',').next().unwrap_or_default().trim_ascii();
+        if let Ok(one) = HeaderValue::from_bytes(one) {
+            // A field that was there fits.
+            let _ = answer.insert_header(header::CONTENT_LENGTH, one);
+        }
+    }
+}
+
+/// Whether nothing follows the head of an answer.
+pub fn is_bodiless(answer: &ResponseHeader, method: &Method) -> bool {
+    let is_empty = || answer.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
+    *method == Method::HEAD || matches!(answer.status.as_u16(), 204 | 304) || is_empty()
 }
 
 /// The fields that `Connection` names.
@@ -104,6 +150,38 @@ mod tests {
             let mut answer = answer(status, &[("transfer-encoding", "chunked"), ("content-length", "0")]);
             assert!(!prepare(&mut answer, Version::HTTP_11));
             assert_eq!(names(&answer).len(), framed, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_could_be_read_in_two_ways_is_not_sound() {
+        let current = |status, fields: &[(&'static str, &'static str)]| {
+            let mut answer = answer(status, fields);
+            answer.set_version(Version::HTTP_11);
+            answer
+        };
+        for sound in [current(200, &[]), current(599, &[("transfer-encoding", "Chunked")]), answer(200, &[])] {
+            assert!(is_sound(&sound), "{sound:?}");
+        }
+        for other in [
+            current(600, &[]),
+            current(200, &[("transfer-encoding", "gzip, chunked")]),
+            current(200, &[("transfer-encoding", "identity")]),
+            current(200, &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]),
+            answer(200, &[("transfer-encoding", "chunked")]),
+        ] {
+            assert!(!is_sound(&other), "{other:?}");
+        }
+        let mut seen = 0;
+        assert_eq!((0..1000).filter(|_| count_interim(&mut seen)).count(), usize::from(MOST_INTERIM));
+    }
+
+    #[test]
+    fn a_length_that_is_said_twice_is_said_once() {
+        for fields in [&[("content-length", "2"), ("content-length", "2")][..], &[("content-length", "2, 2")]] {
+            let mut answer = answer(200, fields);
+            prepare(&mut answer, Version::HTTP_11);
+            assert_eq!(answer.headers.get_all("content-length").iter().collect::<Vec<_>>(), ["2"]);
         }
     }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use todo_tests::{
     api::sqlite_url,
     client::{Answer, Client},
-    origin::{Origin, Request},
+    origin::{Origin, Request, ok},
     stack::{Gateway, Stack},
 };
 
@@ -20,19 +20,21 @@ const OPEN: &str = "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: *\r\nAccess-
 struct Edge {
     client: Client,
     origin: Origin,
-    _gateway: Gateway,
+    gateway: Gateway,
     _folder: tempfile::TempDir,
 }
 
 async fn edge(extra: &str) -> Edge {
-    let origin = Origin::start(async |request: Request| {
-        if request.target() == "/v1/garbage" { "this is not HTTP\r\n\r\n".to_owned() } else { OPEN.to_owned() }
+    let origin = Origin::start(async |request: Request| match request.target() {
+        "/v1/garbage" => "this is not HTTP\r\n\r\n".to_owned(),
+        "/v1/text" => ok("hello"),
+        _ => OPEN.to_owned(),
     })
     .await
     .unwrap();
     let folder = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(folder.path(), &[origin.port], extra).await.unwrap();
-    Edge { client: gateway.client().unwrap(), origin, _gateway: gateway, _folder: folder }
+    Edge { client: gateway.client().unwrap(), origin, gateway, _folder: folder }
 }
 
 /// The fields of the protocol, by their names without `access-control-`.
@@ -124,6 +126,17 @@ pub(crate) async fn strangers_get_an_ordinary_answer(_: &Services) {
     let nobody = self::edge("").await;
     let answer = nobody.client.call("GET", "/v1/x", &[("origin", PAGE)], None).await.expect(200);
     assert!(said(&answer).is_empty() && !varies_by_origin(&answer));
+}
+
+pub(crate) async fn the_plain_port_serves_alike(_: &Services) {
+    let edge = edge(&format!("{ALLOWED}[listen]\nhttp_action = \"proxy\"\n[compression]\nmin_size = \"1B\"\n")).await;
+    let client = Client::http(edge.gateway.http_port).unwrap();
+    let fields = [("origin", PAGE), ("accept-encoding", "gzip"), ("host", "localhost")];
+    let answer = client.open("GET", "/v1/text", &fields, None).await.unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    let varies: Vec<_> = answer.headers().get_all("vary").iter().collect();
+    assert_eq!(varies, ["accept-encoding", "origin"]);
 }
 
 pub(crate) async fn the_services_refusals_are_readable(_: &Services) {

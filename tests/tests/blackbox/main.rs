@@ -29,6 +29,7 @@ mod service;
 mod stopping;
 mod strangers;
 mod streams;
+mod strictness;
 mod tls;
 mod todos;
 mod upgrade;
@@ -220,6 +221,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         faults::a_locked_database_is_not_waited_for,
         operations::the_schema_is_told_and_a_newer_one_serves,
         operations::sign_ins_of_strangers_take_bounded_memory,
+        strictness::octets_have_one_reading_over_tcp,
+        strictness::octets_have_one_reading_over_tls,
+        strictness::frames_have_one_reading,
+        strictness::no_two_cases_have_the_same_name,
         renewal::certificates_change_under_load_however_they_are_replaced,
         renewal::a_broken_pair_keeps_the_old_one_and_says_so,
         renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
@@ -240,6 +245,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
+        cors::the_plain_port_serves_alike,
         cors::the_services_refusals_are_readable,
         streams::events_come_one_by_one_for_as_long_as_they_please,
         streams::a_silent_stream_is_cut,

@@ -30,6 +30,7 @@ mod release_access;
 mod scan;
 mod script;
 mod service;
+mod strictness;
 mod traffic;
 
 use std::{future::Future, pin::Pin, process::ExitCode, sync::Arc};
@@ -108,6 +109,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         release_access::publishes_images_and_knows_its_own,
         release_access::gets_into_a_cluster_without_a_key,
         release::check_of_the_workflows_finds_what_is_wrong,
+        strictness::differences_are_explained,
         load::good_is_told_from_bad,
         load::what_makes_no_sense_is_refused,
         load::stopped_half_way_it_leaves_nothing,

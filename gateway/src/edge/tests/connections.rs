@@ -109,3 +109,30 @@ async fn a_panic_in_a_filter_ends_its_connection_and_is_told() {
     let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     assert!(answer.ends_with("GET /1 "), "the slot is free: {answer}");
 }
+
+#[tokio::test]
+async fn a_gateway_that_has_no_room_takes_no_connection() {
+    let edge = run(Endpoint::Http, |_| ()).await;
+    edge.recorder.overloaded.store(true, Ordering::Relaxed);
+    assert_eq!(read_to_end(&mut edge.connect().await).await, "");
+    edge.event("turned away connections_exceeded overload").await;
+    edge.recorder.overloaded.store(false, Ordering::Relaxed);
+    let answer = exchange(&mut edge.connect().await, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("GET /1 "), "{answer}");
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_told_to_go() {
+    let edge = run(Endpoint::Https, |settings| settings.idle_timeout = Duration::from_millis(100)).await;
+    let (client, connection) = h2::client::handshake(edge.connect_tls(&[b"h2"]).await).await.expect("h2");
+    timeout(Duration::from_secs(20), connection).await.expect("GOAWAY ends it").expect("without an error");
+    edge.event("closed idle_timeout 0").await;
+    drop(client);
+    // One that has nothing to say to it is cut.
+    edge.recorder.events.lock().expect("unpoisoned").clear();
+    let mut silent = edge.connect_tls(&[b"h2"]).await;
+    silent.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("sent");
+    let read = timeout(Duration::from_secs(20), silent.read_to_end(&mut Vec::new())).await.expect("in time");
+    drop(read);
+    edge.event("closed idle_timeout 0").await;
+}

@@ -16,10 +16,10 @@ use self::changes::Edge;
 
 /// A kind of change, and how often it is made unless somebody says otherwise.
 const CHANGES: [(&str, &str, u32); 4] = [
-    ("reload", "EDGE_RELOADS", 12),
-    ("certificate swap", "EDGE_CERTIFICATES", 5),
+    ("reload", "EDGE_RELOADS", 8),
+    ("certificate swap", "EDGE_CERTIFICATES", 3),
     ("upgrade", "EDGE_UPGRADES", 2),
-    ("replica restart", "EDGE_RESTARTS", 3),
+    ("replica restart", "EDGE_RESTARTS", 2),
 ];
 
 /// Answers that each kind of connection gets before and after each kind of change.
