@@ -4,6 +4,8 @@
 mod chunks;
 #[path = "../../gateway/src/edge/head.rs"]
 mod head;
+#[path = "../../gateway/src/edge/options.rs"]
+mod options;
 #[path = "../../gateway/src/edge/frames.rs"]
 mod walker;
 
