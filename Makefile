@@ -15,7 +15,7 @@ export HTTPS_PORT HTTP_PORT API_PORT ADMIN_PORT API_ADMIN_PORT VAR
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 .PHONY: help run demo build test test-long tools check-format check-scripts check-workflows check-lints \
-    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-edge drill-edge test-strictness test-observability test-recovery \
+    check-licences check-advisories test-unit test-blackbox test-stack test-deploy test-balance drill-balance test-edge drill-edge test-strictness test-observability test-recovery \
     test-release test-docs render check-chart check-compose load-smoke load load-ramp test-load images test-images generate \
     bench test-bench fuzz test-fuzz scan test-scan
 
@@ -89,6 +89,12 @@ test-strictness: build ## The same octets to the gateway, nginx and HAProxy: eve
 
 test-observability: build ## Prometheus, alerts and the dashboard, on files and on the running service
 	@deploy/bin/check-monitoring && deploy/bin/drill observability && echo "test-observability: passed"
+
+test-balance: build ## One of three replicas is dead, slow, failing, talking garbage, or restarted: no read fails once it is set aside, no write is doubled
+	@deploy/bin/drill balance && echo "test-balance: passed"
+
+drill-balance: build ## The same with many more requests after each ejection, with a table
+	@BALANCE_READS=20000 deploy/bin/drill balance && echo "drill-balance: passed"
 
 test-edge: build ## Configuration, certificates, binary and replicas change under load without a failed request; seconds of each
 	@deploy/bin/drill edge && echo "test-edge: passed"

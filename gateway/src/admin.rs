@@ -35,8 +35,9 @@ impl Inspect for Admin {
         };
         let runtime = self.shared.runtime();
         let upstreams = runtime.upstreams.iter().map(|upstream| {
-            let total = upstream.endpoints().count();
-            let healthy = upstream.endpoints().filter(|endpoint| endpoint.is_healthy()).count();
+            let targets = upstream.targets();
+            let total = targets.len();
+            let healthy = targets.iter().filter(|target| target.endpoint.is_healthy()).count();
             let detail = format!("{}: {healthy} of {total} addresses are healthy", upstream.rule.name);
             Check { name: "upstream", ok: healthy > 0, required: false, detail }
         });

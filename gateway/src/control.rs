@@ -12,7 +12,7 @@ use crate::{
     handover::{self, Offer, Relieved},
     overload, reload,
     runtime::Shared,
-    upstream::health,
+    upstream::{dns, health},
 };
 
 /// The background work of the gateway; one thread is enough for it.
@@ -68,12 +68,14 @@ impl Control {
         }
     }
 
-    async fn check_health(&self) -> Infallible {
+    /// Checks the health of upstreams and resolves their names, as they are configured now.
+    async fn watch_upstreams(&self) -> Infallible {
         let mut swaps = self.shared.swaps();
         loop {
             let runtime = self.shared.runtime();
             tokio::select! {
                 never = health::watch(&runtime.upstreams) => match never {},
+                never = dns::watch(&runtime.upstreams, &self.shared.registry, &runtime.config.resolver) => match never {},
                 // The sender lives as long as `shared`, so this is a swap.
                 _ = swaps.changed() => {}
             }
@@ -88,7 +90,7 @@ impl BackgroundService for Control {
         // None of these ends by itself; the process does.
         tokio::join!(
             self.serve_until_relieved(shutdown),
-            self.check_health(),
+            self.watch_upstreams(),
             overload::watch(&self.shared),
             reload::watch(&self.shared, &self.arguments),
             handover::keep_starting(may_be_relieved),

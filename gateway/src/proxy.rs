@@ -4,6 +4,7 @@
 //! early_request_filter   who asks, under which id                      request/context.rs
 //! request_filter         host, path, route, size                       request/mod.rs
 //! upstream_peer          which address                                 upstream/
+//! fail_to_connect, error_while_proxy  whether another is asked         upstream/retry.rs
 //! upstream_request_filter  what the API is told                        request/{forward,conditions}.rs
 //! request_body_filter    size as it comes
 //! response_filter        what goes on, and under which policies       response/
@@ -12,6 +13,7 @@
 //! ```
 
 use std::{
+    os::fd::RawFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,6 +25,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
@@ -36,7 +39,7 @@ use crate::{
     request::{self, conditions, context::Context, cors, forward},
     response::{self, compression, compressor},
     runtime::Shared,
-    upstream::within,
+    upstream::retry::{self, Stage},
 };
 
 /// How long a body may pause once its request is answered.
@@ -142,25 +145,46 @@ impl ProxyHttp for Proxy {
         context.receive(received, end_of_stream).map_err(|code| stop(context, code, ErrorSource::Downstream))
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
-        let left = context.begin_attempt(&route);
-        let chosen = route.upstream.choose().ok_or(Code::UpstreamUnreachable);
-        let chosen = chosen.and_then(|chosen| if left.is_zero() { Err(Code::UpstreamTimeout) } else { Ok(chosen) });
-        match chosen {
-            Ok((endpoint, peer)) => {
-                context.endpoint = Some(Arc::clone(endpoint));
-                let mut peer = within(peer, left);
-                if let Some(silence) = route.rule.stream_idle_timeout {
-                    // Pingora has one deadline for the first octet and for those that follow.
-                    peer.options.read_timeout = Some(silence.max(left));
-                }
-                Ok(peer)
-            }
-            Err(code) => Err(stop(context, code, ErrorSource::Upstream)),
-        }
+        let idempotent = session.req_header().method.is_idempotent();
+        context.begin_attempt(&route, idempotent).map_err(|code| stop(context, code, ErrorSource::Upstream))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        digest: Option<&Digest>,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.note_connection(digest);
+        Ok(())
+    }
+
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _peer: &HttpPeer,
+        context: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
+        retry::after(session, context, Stage::Connecting, error)
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        context: &mut Context,
+        kept: bool,
+    ) -> Box<Error> {
+        retry::after(session, context, if kept { Stage::Kept } else { Stage::Fresh }, error)
     }
 
     async fn upstream_request_filter(
@@ -170,7 +194,22 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> Result<()> {
         conditions::prepare(request)?;
-        forward::prepare(request, context)
+        forward::prepare(request, context)?;
+        if context.is_last_use {
+            // The API closes it after the answer (RFC 9112, section 9.6), so that nobody meets a closed one.
+            request.insert_header(header::CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        answer: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        context.note_answer(answer.status);
+        Ok(())
     }
 
     fn upstream_response_body_filter(

@@ -108,8 +108,10 @@ fn reload(shared: &Shared, arguments: &ConfigArgs) {
 /// Everything that a reload reads.
 fn files(arguments: &ConfigArgs, config: &Config) -> Vec<PathBuf> {
     let certificates = config.tls.certificates.iter().flat_map(|files| [files.chain.clone(), files.key.clone()]);
+    let upstreams = config.upstreams.iter().filter_map(|rule| rule.tls.as_ref());
+    let upstreams = upstreams.flat_map(|tls| tls.paths().map(Path::to_path_buf));
     let others = arguments.config.iter().chain(&config.tls.ticket_keys).cloned();
-    others.chain(certificates).collect()
+    others.chain(certificates).chain(upstreams).collect()
 }
 
 fn watch_files(files: &[PathBuf], changed: &mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {

@@ -91,7 +91,7 @@ impl Reply {
     fn fields(&self) -> impl Iterator<Item = (header::HeaderName, HeaderValue)> {
         let (media_type, allow, location) = match self {
             Self::Problem { code, allow, .. } => {
-                let retry = (code.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+                let retry = is_temporary(code.status()).then_some(RETRY_AFTER);
                 let media_type = (header::CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
                 let allow = allow.clone().map(|allow| (header::ALLOW, allow));
                 (Some(media_type), allow, retry.map(|retry| (header::RETRY_AFTER, retry)))
@@ -113,8 +113,13 @@ impl Reply {
 const MOST_DRAINED: usize = 1 << 20;
 const LONGEST_DRAIN: Duration = Duration::from_secs(1);
 
-/// When to come back after 503, in seconds.
+/// When to come back after 502, 503 and 504, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// Whether somebody else, or the same one in a moment, may answer instead.
+const fn is_temporary(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+}
 
 /// Writes the answer to a session, and notes it for the log.
 ///
@@ -240,8 +245,11 @@ mod tests {
     }
 
     #[test]
-    fn a_503_says_when_to_come_back() {
+    fn what_is_temporary_says_when_to_come_back() {
         let has_retry = |code| Reply::refuse(code).fields().any(|(name, _)| name == header::RETRY_AFTER);
-        assert!(has_retry(Code::Overloaded) && !has_retry(Code::UpstreamTimeout));
+        for code in [Code::Overloaded, Code::UpstreamUnreachable, Code::UpstreamTimeout, Code::UpstreamInvalid] {
+            assert!(has_retry(code), "{code:?}");
+        }
+        assert!(!has_retry(Code::RequestTimeout));
     }
 }

@@ -83,7 +83,8 @@ pub struct Shared {
     runtime: ArcSwap<Runtime>,
     /// Tells background tasks that the runtime was swapped.
     swapped: watch::Sender<()>,
-    registry: Registry,
+    /// The state of every address.
+    pub registry: Arc<Registry>,
     /// How far a stop has come.
     pub stopping: Stopping,
     /// What the process was started with: keys that need a restart keep these values.
@@ -101,7 +102,7 @@ pub struct Shared {
 impl Shared {
     /// Starts with this configuration.
     pub fn new(config: Config, tls: Tls, sessions: Sessions, metrics: Metrics, access_log: AccessLog) -> Self {
-        let registry = Registry::default();
+        let registry = Arc::new(Registry::default());
         let started = config.clone();
         let runtime = Runtime::compile(config, tls, &registry, &metrics);
         let overload = Overload::new(&metrics);

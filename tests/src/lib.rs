@@ -11,6 +11,7 @@
 pub mod api;
 pub mod certificates;
 pub mod client;
+pub mod dns;
 pub mod generated;
 pub mod h2_frames;
 pub mod load;
@@ -20,7 +21,9 @@ pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod recorder;
+pub mod relay;
 pub mod stack;
 pub mod stage;
 pub mod strictness;
+pub mod tls_origin;
 pub mod wait;

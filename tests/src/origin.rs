@@ -14,8 +14,8 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream, ToSocketAddrs},
     task::JoinHandle,
 };
 
@@ -42,7 +42,12 @@ impl Request {
     }
 }
 
+/// What an answer says that is none: the connection closes without a word.
+pub const CLOSE: &str = "CLOSE";
+
 type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+
+type Answering = dyn Fn(Request, usize) -> Answer + Send + Sync;
 
 /// A running origin; it ends with its handle.
 #[derive(Debug)]
@@ -64,11 +69,45 @@ impl Origin {
     where
         F: Future<Output = String> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::listen(TcpListener::bind(("127.0.0.1", 0)).await?, move |request, _| answer(request))
+    }
+
+    /// The same on this address.
+    ///
+    /// # Errors
+    /// Those of binding a socket.
+    pub async fn on<F>(
+        address: impl ToSocketAddrs,
+        answer: impl Fn(Request) -> F + Send + Sync + 'static,
+    ) -> io::Result<Self>
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        Self::listen(TcpListener::bind(address).await?, move |request, _| answer(request))
+    }
+
+    /// The same with an answer that also depends on how many requests came before on the connection.
+    ///
+    /// # Errors
+    /// Those of binding a socket.
+    pub async fn start_counting<F>(answer: impl Fn(Request, usize) -> F + Send + Sync + 'static) -> io::Result<Self>
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
+        Self::listen(TcpListener::bind(("127.0.0.1", 0)).await?, answer)
+    }
+
+    fn listen<F>(
+        listener: TcpListener,
+        answer: impl Fn(Request, usize) -> F + Send + Sync + 'static,
+    ) -> io::Result<Self>
+    where
+        F: Future<Output = String> + Send + 'static,
+    {
         let port = listener.local_addr()?.port();
         let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (recorded, counted) = (requests.clone(), connections.clone());
-        let answer: Arc<dyn Fn(Request) -> Answer + Send + Sync> = Arc::new(move |request| Box::pin(answer(request)));
+        let answer: Arc<Answering> = Arc::new(move |request, nth| Box::pin(answer(request, nth)));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::AcqRel);
@@ -118,24 +157,28 @@ pub fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-async fn serve(
-    mut stream: TcpStream,
-    recorded: &Mutex<Vec<Request>>,
-    answer: &(dyn Fn(Request) -> Answer + Send + Sync),
-) -> io::Result<()> {
-    let mut held = Vec::new();
+async fn serve(mut stream: TcpStream, recorded: &Mutex<Vec<Request>>, answer: &Answering) -> io::Result<()> {
+    let (mut held, mut nth) = (Vec::new(), 0);
     while let Some(request) = read_request(&mut stream, &mut held).await? {
         if request.target() == "/readyz" {
             stream.write_all(ok("ready").as_bytes()).await?;
             continue;
         }
         recorded.lock().expect("unpoisoned").push(request.clone());
-        stream.write_all(answer(request).await.as_bytes()).await?;
+        let answer = answer(request, nth).await;
+        nth += 1;
+        if answer == CLOSE {
+            return Ok(());
+        }
+        stream.write_all(answer.as_bytes()).await?;
     }
     Ok(())
 }
 
-async fn read_request(stream: &mut TcpStream, held: &mut Vec<u8>) -> io::Result<Option<Request>> {
+pub(crate) async fn read_request<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    held: &mut Vec<u8>,
+) -> io::Result<Option<Request>> {
     let end = loop {
         if let Some(end) = held.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;

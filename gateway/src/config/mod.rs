@@ -14,6 +14,7 @@ mod listen;
 mod log;
 mod overload;
 mod reload;
+mod resolver;
 mod routes;
 mod server;
 mod tls;
@@ -39,7 +40,7 @@ use crate::{
     overload::OverloadRule,
     request::{client_address::ClientAddressRule, cors::CorsRule, host::TrustedHosts, route::RouteRule},
     response::{ResponsePolicy, compression::CompressionRule},
-    upstream::UpstreamRule,
+    upstream::{UpstreamRule, dns::ResolverRule},
 };
 
 /// The gateway's compiled-in files.
@@ -80,6 +81,8 @@ pub struct Config {
     pub routes: Vec<RouteRule>,
     /// `[upstreams]`
     pub upstreams: Vec<UpstreamRule>,
+    /// `[resolver]`
+    pub resolver: ResolverRule,
     /// `[log]`
     pub log: Log,
     /// `[access_log]`
@@ -121,6 +124,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
     let upstreams = root.named("upstreams", upstreams::read);
     let names = upstreams.as_ref().map(|rules| rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>());
     let routes = routes::read_all(root, headers.as_ref(), names.as_deref());
+    let resolver = root.section("resolver", resolver::read);
     let log = root.section("log", |section| log::read(section, environment));
     let access_log = root.section("access_log", access_log::read);
     let admin = root.section("admin", AdminSettings::read);
@@ -138,6 +142,7 @@ fn read(root: &Section<'_>, environment: Environment) -> Option<Config> {
         compression: compression?,
         routes: routes?,
         upstreams: upstreams?,
+        resolver: resolver?,
         log: log?,
         access_log: access_log?,
         admin: admin?,

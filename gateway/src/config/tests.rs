@@ -108,7 +108,7 @@ fn each_section_refuses_values_without_meaning() {
         ("routes = []", "there is no route"),
         ("upstreams.api.addresses = []", "needs an address"),
         ("upstreams.api.addresses = [\"127.0.0.1:1\", \"127.0.0.1:1\"]", "stands there twice"),
-        ("upstreams.api.addresses = [\"localhost:1\"]", "expected an address with a port"),
+        ("upstreams.api.addresses = [\"localhost\"]", "expected an address or a name with a port"),
         ("upstreams.api.health_path = \"readyz\"", "is not a path"),
         ("upstreams.api.panic_threshold = 101", "percentage"),
         ("upstreams.api.healthy_after = 0", "at least 1"),

@@ -3,11 +3,12 @@
 //! Labels come from closed sets (routes, upstreams and certificates of the configuration, why-codes, classes), never from a request,
 //! so that no client can grow the registry.
 
-use std::net::SocketAddr;
+use std::{collections::HashMap, net::SocketAddr};
 
 use http::Method;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    proto::MetricFamily,
 };
 use todo_shared::{process, version};
 
@@ -18,6 +19,9 @@ pub const NO_ROUTE: &str = "none";
 
 /// The values of `listener`.
 pub const LISTENERS: [&str; 2] = ["https", "http"];
+
+/// The labels of one address.
+const ENDPOINT: [&str; 2] = ["upstream", "address"];
 
 /// Upper bounds of the latency histogram, in seconds: finest where the gateway's own share would show. Two seconds are among
 /// them because an alert asks for them, and between bounds a quantile is only guessed.
@@ -57,6 +61,20 @@ pub struct Metrics {
     pub ticket_key_end: IntGauge,
     /// Whether checks find an address well, by `upstream` and `address`.
     pub upstream_healthy: IntGaugeVec,
+    /// Whether an address is set aside for its answers, by `upstream` and `address`.
+    pub upstream_ejected: IntGaugeVec,
+    /// Requests that an address is working on, by `upstream` and `address`.
+    pub upstream_in_flight: IntGaugeVec,
+    /// How often an address was set aside, by `upstream`, `address` and `reason`.
+    pub upstream_ejections: IntCounterVec,
+    /// Addresses, by `upstream`.
+    pub upstream_addresses: IntGaugeVec,
+    /// Questions to DNS, by `upstream` and `result`.
+    pub upstream_lookups: IntCounterVec,
+    /// Requests that were sent again, by `upstream`.
+    pub upstream_retries: IntCounterVec,
+    /// Requests that were not, because the budget was used up, by `upstream`.
+    pub upstream_retries_refused: IntCounterVec,
     /// Requests sent to an address, by `upstream`, `address` and `outcome` (a status class or a why-code).
     pub upstream_requests: IntCounterVec,
     /// Compression of answers.
@@ -164,12 +182,48 @@ impl Metrics {
                 "gateway_tls_ticket_key_not_after_timestamp_seconds",
                 "When the last of the shared ticket keys ends; 0 without such.",
             )?,
-            upstream_healthy: add(
+            upstream_healthy: gauges(
                 &registry,
-                IntGaugeVec::new(
-                    Opts::new("gateway_upstream_healthy", "Whether checks find the address well."),
-                    &["upstream", "address"],
-                )?,
+                "gateway_upstream_healthy",
+                "Whether checks find the address well.",
+                &ENDPOINT,
+            )?,
+            upstream_ejected: gauges(
+                &registry,
+                "gateway_upstream_ejected",
+                "Whether the address is set aside for its answers.",
+                &ENDPOINT,
+            )?,
+            upstream_in_flight: gauges(
+                &registry,
+                "gateway_upstream_requests_in_flight",
+                "Requests the address is working on.",
+                &ENDPOINT,
+            )?,
+            upstream_ejections: counters(
+                &registry,
+                "gateway_upstream_ejections_total",
+                "Times the address was set aside.",
+                &["upstream", "address", "reason"],
+            )?,
+            upstream_addresses: gauges(&registry, "gateway_upstream_addresses", "Addresses.", &["upstream"])?,
+            upstream_lookups: counters(
+                &registry,
+                "gateway_upstream_lookups_total",
+                "Questions to DNS.",
+                &["upstream", "result"],
+            )?,
+            upstream_retries: counters(
+                &registry,
+                "gateway_upstream_retries_total",
+                "Requests sent again.",
+                &["upstream"],
+            )?,
+            upstream_retries_refused: counters(
+                &registry,
+                "gateway_upstream_retries_refused_total",
+                "Requests not sent again, because the budget was used up.",
+                &["upstream"],
             )?,
             upstream_requests: counters(
                 &registry,
@@ -204,9 +258,15 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// The health gauge of one address.
-    pub fn upstream_gauge(&self, upstream: &str, address: SocketAddr) -> IntGauge {
-        self.upstream_healthy.with_label_values(&[upstream, &address.to_string()])
+    /// The gauges of one address.
+    pub fn endpoint(&self, upstream: &str, address: SocketAddr) -> EndpointMetrics {
+        let address = address.to_string();
+        let labels = [upstream, &address];
+        EndpointMetrics {
+            healthy: self.upstream_healthy.with_label_values(&labels),
+            ejected: self.upstream_ejected.with_label_values(&labels),
+            in_flight: self.upstream_in_flight.with_label_values(&labels),
+        }
     }
 
     /// Stops exporting the end of a certificate for a name that is no longer served.
@@ -214,9 +274,44 @@ impl Metrics {
         let _ = self.certificate_end.remove_label_values(&[name]);
     }
 
-    /// Stops exporting the health of an address that is gone.
-    pub fn forget_upstream(&self, upstream: &str, address: SocketAddr) {
-        let _ = self.upstream_healthy.remove_label_values(&[upstream, &address.to_string()]);
+    /// Stops exporting an address that is gone.
+    pub fn forget_endpoint(&self, upstream: &str, address: &str) {
+        for gauge in [&self.upstream_healthy, &self.upstream_ejected, &self.upstream_in_flight] {
+            let _ = gauge.remove_label_values(&[upstream, address]);
+        }
+        for counter in [&self.upstream_ejections, &self.upstream_requests] {
+            forget(counter, &[("upstream", upstream), ("address", address)]);
+        }
+    }
+
+    /// Stops exporting an upstream that is gone.
+    pub fn forget_upstream(&self, upstream: &str) {
+        let _ = self.upstream_addresses.remove_label_values(&[upstream]);
+        for counter in [&self.upstream_lookups, &self.upstream_retries, &self.upstream_retries_refused] {
+            forget(counter, &[("upstream", upstream)]);
+        }
+    }
+}
+
+/// The gauges of one address.
+#[derive(Debug, Clone)]
+pub struct EndpointMetrics {
+    /// Whether checks find it well.
+    pub healthy: IntGauge,
+    /// Whether it is set aside.
+    pub ejected: IntGauge,
+    /// Requests it is working on.
+    pub in_flight: IntGauge,
+}
+
+/// Removes every series that has these labels, whatever its others are.
+fn forget(counters: &IntCounterVec, labels: &[(&str, &str)]) {
+    let families = counters.collect();
+    for series in families.iter().flat_map(MetricFamily::get_metric) {
+        let all: HashMap<_, _> = series.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        if labels.iter().all(|(name, value)| all.get(name) == Some(value)) {
+            let _ = counters.remove(&all);
+        }
     }
 }
 
@@ -227,6 +322,10 @@ fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> pro
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
     add(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    add(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {

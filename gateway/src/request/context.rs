@@ -1,9 +1,9 @@
 //! What is known about one request while it is worked on.
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
 use http::Version;
@@ -26,7 +26,7 @@ use crate::{
     request::{cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
-    upstream::Endpoint,
+    upstream::{Attempt, Target},
 };
 
 /// One request.
@@ -59,10 +59,16 @@ pub struct Context {
     pub host: String,
     /// Where it goes, once that is known.
     pub route: Option<Arc<Route>>,
-    /// Who answers, once that is chosen.
-    pub endpoint: Option<Arc<Endpoint>>,
+    /// Who is asked, once that is chosen.
+    pub attempt: Option<Attempt>,
+    /// Who was asked before.
+    pub(super) asked: Vec<SocketAddr>,
+    /// Who is asked next, where a retry was granted.
+    pub(super) next: Option<Arc<Target>>,
+    /// Whether the connection to the upstream is too old to be kept after this request.
+    pub is_last_use: bool,
     /// When the first address was chosen.
-    upstream_began: Option<Instant>,
+    pub(super) upstream_began: Option<Instant>,
     /// When the last of the upstream's answer came.
     pub upstream_ended: Option<Instant>,
     /// The why-code of what the gateway answered itself.
@@ -74,9 +80,9 @@ pub struct Context {
     /// Why the request was stopped in the middle, where a filter did that.
     pub failure: Option<Code>,
     /// Octets of the body so far.
-    body_received: u64,
+    pub(super) body_received: u64,
     /// How slow the body may be over HTTP/2, where the connection's own deadline cannot tell one stream from another.
-    body_pace: Option<BodyPace>,
+    pub(super) body_pace: Option<BodyPace>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     _in_flight: InFlight,
@@ -84,13 +90,13 @@ pub struct Context {
 
 /// The pace of a body whose pieces are seen as they come.
 #[derive(Debug)]
-struct BodyPace {
+pub(super) struct BodyPace {
     pace: Pace,
     deadline: Option<Instant>,
 }
 
 impl BodyPace {
-    fn begin(settings: &Settings) -> Self {
+    pub(super) fn begin(settings: &Settings) -> Self {
         let mut pace = Pace::new(settings.body_timeout, settings.min_rate);
         let deadline = pace.wait(Instant::now);
         Self { pace, deadline }
@@ -143,7 +149,10 @@ impl Context {
             grant: None,
             host: String::new(),
             route: None,
-            endpoint: None,
+            attempt: None,
+            asked: Vec::new(),
+            next: None,
+            is_last_use: false,
             upstream_began: None,
             upstream_ended: None,
             reason: None,
@@ -199,18 +208,8 @@ impl Context {
         self.route.as_ref().map_or(&self.runtime.config.responses, |route| &route.rule.responses)
     }
 
-    /// Begins an attempt at the upstream; says how much of the route's time is left. A second attempt has what the first
-    /// one left, and is sent the body from its beginning.
-    pub fn begin_attempt(&mut self, route: &Route) -> Duration {
-        self.body_received = 0;
-        self.body_is_whole = false;
-        self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
-        let began = *self.upstream_began.get_or_insert_with(Instant::now);
-        route.rule.timeout.saturating_sub(began.elapsed())
-    }
-
     /// Whether the route's time is over.
-    fn is_overdue(&self) -> bool {
+    pub(super) fn is_overdue(&self) -> bool {
         match (&self.route, self.upstream_began) {
             (Some(route), Some(began)) => began.elapsed() >= route.rule.timeout,
             _ => false,
@@ -257,11 +256,7 @@ impl Context {
             Some(reason) => metrics.refusals.with_label_values(&[reason]).inc(),
             None => {}
         }
-        if let (Some(endpoint), Some(route)) = (&self.endpoint, &self.route) {
-            let outcome = self.reason.unwrap_or(status_class(status));
-            let labels = [&*route.rule.upstream, endpoint.label(), outcome];
-            metrics.upstream_requests.with_label_values(&labels).inc();
-        }
+        self.count_attempt(self.reason.unwrap_or(status_class(status)), metrics);
 
         let ended = self.upstream_ended.unwrap_or_else(Instant::now);
         let target = String::from_utf8_lossy(head.raw_path());
@@ -283,7 +278,7 @@ impl Context {
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
             duration,
             upstream_duration: self.upstream_began.map(|began| ended.saturating_duration_since(began)),
-            upstream: self.endpoint.as_ref().map(|endpoint| endpoint.address),
+            upstream: self.attempt.as_ref().map(|attempt| attempt.endpoint.address),
             cache: None,
             protocol: protocol_name(self.version),
             tls_version: self.tls.map(|(version, _)| version),

@@ -1,6 +1,7 @@
 //! What is found out about a request, step by step, before it goes anywhere. Each step is one file; [`admit`] is their
 //! order.
 
+mod attempts;
 pub mod authority;
 pub mod client_address;
 pub mod conditions;

@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn table(rules: impl IntoIterator<Item = RouteRule>) -> RouteTable {
-        let upstream = Arc::new(Upstream::for_tests());
+        let upstream = Upstream::for_tests();
         let route = |rule| Arc::new(Route { rule, upstream: Arc::clone(&upstream) });
         RouteTable::new(rules.into_iter().map(route).collect())
     }

@@ -5,16 +5,18 @@
 //! little, and takes several in a row to count; 503 is the address's own word that it wants no requests (it is stopping, or
 //! has just started and is not ready), and counts at once: until the second check, users would get that answer too.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    task::JoinSet,
+    task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use crate::upstream::{Endpoint, Upstream};
+use tokio_rustls::TlsConnector;
+
+use crate::upstream::{Endpoint, Upstream, endpoint::now, tls::UpstreamTls};
 
 /// How health is found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,15 +88,40 @@ impl Streak {
 
 /// Checks every address of these upstreams until it is dropped.
 pub async fn watch(upstreams: &[Arc<Upstream>]) -> Infallible {
-    let mut checks = JoinSet::new();
+    let mut watches = JoinSet::new();
     for upstream in upstreams {
-        for endpoint in upstream.endpoints() {
-            checks.spawn(watch_endpoint(Arc::clone(upstream), Arc::clone(endpoint)));
-        }
+        watches.spawn(watch_upstream(Arc::clone(upstream)));
     }
     // The tasks never end by themselves; dropping the set ends them.
-    while checks.join_next().await.is_some() {}
+    while watches.join_next().await.is_some() {}
     std::future::pending().await
+}
+
+/// Checks the addresses that are there, as they come and go.
+async fn watch_upstream(upstream: Arc<Upstream>) {
+    let mut moves = upstream.moves();
+    let mut checks = JoinSet::new();
+    let mut running: HashMap<SocketAddr, AbortHandle> = HashMap::new();
+    loop {
+        let targets = upstream.targets();
+        running.retain(|address, check| {
+            let stays = targets.iter().any(|target| target.endpoint.address == *address);
+            if !stays {
+                check.abort();
+            }
+            stays
+        });
+        for target in targets.iter() {
+            running
+                .entry(target.endpoint.address)
+                .or_insert_with(|| checks.spawn(watch_endpoint(Arc::clone(&upstream), Arc::clone(&target.endpoint))));
+        }
+        tokio::select! {
+            // The sender lives as long as the upstream.
+            _ = moves.changed() => {}
+            Some(_) = checks.join_next() => {}
+        }
+    }
 }
 
 async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
@@ -104,20 +131,23 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let answer = timeout(rule.timeout, check(endpoint.address, &rule.path)).await;
+        let answer = timeout(rule.timeout, check(endpoint.address, &rule.path, upstream.rule.tls.as_ref())).await;
         let (finding, rest) = match answer {
             Ok(Ok((finding, stream))) => (finding, Some(stream)),
             Ok(Err(_)) | Err(_) => (Finding::Bad, None),
         };
         let before = endpoint.is_healthy();
         let after = streak.next(rule, before, finding);
+        let (upstream, address) = (&*upstream.rule.name, endpoint.address);
+        if endpoint.note_return(now()) {
+            tracing::info!(upstream, %address, "the address is no longer set aside");
+        }
         if after != before {
             endpoint.set_healthy(after);
-            let (upstream, address) = (&upstream.rule.name, endpoint.address);
             if after {
-                tracing::info!(%upstream, %address, "the address is healthy again");
+                tracing::info!(upstream, %address, "the address is healthy again");
             } else {
-                tracing::warn!(%upstream, %address, "the address is unhealthy");
+                tracing::warn!(upstream, %address, "the address is unhealthy");
             }
         }
         // The verdict is in the first line and stands: whoever is slow with the rest has spoken all the same.
@@ -128,8 +158,12 @@ async fn watch_endpoint(upstream: Arc<Upstream>, endpoint: Arc<Endpoint>) {
 }
 
 /// Asks once; what is left to read of the answer is in the stream.
-async fn check(address: SocketAddr, path: &str) -> io::Result<(Finding, TcpStream)> {
-    let mut stream = TcpStream::connect(address).await?;
+async fn check(
+    address: SocketAddr,
+    path: &str,
+    tls: Option<&UpstreamTls>,
+) -> io::Result<(Finding, Box<dyn Connection>)> {
+    let mut stream = connect(address, tls).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut status_line = [0; "HTTP/1.1 200".len()];
@@ -140,6 +174,22 @@ async fn check(address: SocketAddr, path: &str) -> io::Result<(Finding, TcpStrea
         _ => Finding::Bad,
     };
     Ok((finding, stream))
+}
+
+/// A connection, with or without TLS.
+trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<C: AsyncRead + AsyncWrite + Send + Unpin> Connection for C {}
+
+async fn connect(address: SocketAddr, tls: Option<&UpstreamTls>) -> io::Result<Box<dyn Connection>> {
+    let stream = TcpStream::connect(address).await?;
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => {
+            let connector = TlsConnector::from(Arc::clone(&tls.checks));
+            Ok(Box::new(connector.connect(tls.server_name.clone(), stream).await?))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -203,7 +253,7 @@ mod tests {
                 head.truncate(length);
                 String::from_utf8(head).expect("text")
             });
-            assert_eq!(check(address, "/readyz").await.ok().map(|(finding, _)| finding), Some(expected));
+            assert_eq!(check(address, "/readyz", None).await.ok().map(|(finding, _)| finding), Some(expected));
             assert!(server.await.expect("server").starts_with("GET /readyz HTTP/1.1\r\n"));
         }
     }
@@ -219,7 +269,7 @@ mod tests {
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         });
         // Without a limit of its own: reading to the end would never come back.
-        let (finding, stream) = check(address, "/readyz").await.expect("an answer");
+        let (finding, stream) = check(address, "/readyz", None).await.expect("an answer");
         assert_eq!(finding, Finding::Good);
         drop(stream);
         server.await.expect("server");
@@ -230,6 +280,6 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("port");
         let address = listener.local_addr().expect("address");
         drop(listener);
-        assert!(check(address, "/").await.is_err());
+        assert!(check(address, "/", None).await.is_err());
     }
 }

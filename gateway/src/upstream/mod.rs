@@ -1,78 +1,99 @@
 //! Upstreams: several addresses that answer for one name, and the choice among them.
 //!
-//! Round robin over the healthy addresses. An address is healthy until checks say otherwise, so that a gateway that has
-//! just started serves at once. When fewer than the panic threshold are healthy, the checks are not believed: more likely
-//! they, or something that all addresses share, are at fault, and a client is better served by the API's own 503 than
-//! by ours.
+//! ```text
+//! registry.rs   the state of every address, which outlives reloads and answers of DNS
+//! endpoint.rs   one address: checks' verdict, ejection, requests in flight
+//! choice.rs     power of two choices, slow start                          pure
+//! outlier.rs    passive ejection by failures and by slowness              pure
+//! budget.rs     how many retries there may be                             pure
+//! retry.rs      whether a request that failed may be sent again
+//! health.rs     active checks
+//! dns.rs        names, resolved again when their time is over
+//! tls.rs        TLS to the addresses
+//! ```
 //!
-//! The state of an address ([`Endpoint`]) belongs to [`Registry`] and survives a reload as long as the address is there.
-//! Pools of idle connections are Pingora's and keyed by address, so they survive as well.
+//! An address is healthy until checks say otherwise, so that a gateway that has just started serves at once. When fewer
+//! than the panic threshold are healthy, the checks are not believed: more likely they, or something that all addresses
+//! share, are at fault, and a client is better served by the API's own 503 than by ours. Ejection has a cap of its own,
+//! and is believed in a panic too: it rests on answers to real requests. Where everybody who is healthy is set aside,
+//! they are asked all the same.
 
+pub mod budget;
+pub mod choice;
+pub mod dns;
+pub mod endpoint;
 pub mod health;
+pub mod outlier;
+pub mod registry;
+pub mod retry;
+pub mod tls;
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
 use pingora::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy};
-use prometheus::IntGauge;
+use tokio::sync::watch;
 
-use crate::{observe::metrics::Metrics, upstream::health::HealthRule};
+pub use self::{
+    endpoint::{Attempt, Endpoint},
+    registry::Registry,
+};
+use crate::{
+    observe::metrics::Metrics,
+    upstream::{
+        budget::BudgetRule,
+        dns::Name,
+        endpoint::now,
+        health::HealthRule,
+        outlier::{EjectionRule, Reason, median, most_ejected},
+        registry::Lasting,
+        tls::UpstreamTls,
+    },
+};
 
 /// An upstream as the configuration describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamRule {
     /// What routes call it.
     pub name: Arc<str>,
-    /// Its addresses; at least one.
+    /// Its fixed addresses.
     pub addresses: Vec<SocketAddr>,
-    /// The longest wait for a TCP connection.
+    /// Names whose addresses are its own as well; there is at least one of either.
+    pub names: Vec<Name>,
+    /// The longest wait for a TCP connection, and for a TLS handshake.
     pub connect_timeout: Duration,
+    /// The longest wait for an answer where another address can be asked.
+    pub try_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
+    /// How old a connection may become.
+    pub max_connection_age: Duration,
+    /// How often one request may be sent again.
+    pub retries: u8,
+    /// How often all of them may.
+    pub budget: BudgetRule,
+    /// When an address is set aside for its answers.
+    pub ejection: EjectionRule,
+    /// How long an address that came back has less than its share.
+    pub slow_start: Duration,
     /// Percent of the addresses that must be healthy for the checks to be believed.
     pub panic_threshold: u8,
     /// How health is found out.
     pub health: HealthRule,
+    /// TLS to the addresses.
+    pub tls: Option<UpstreamTls>,
 }
 
-/// One address and what is known of it.
+/// One address with the peer that Pingora connects to.
 #[derive(Debug)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    label: String,
-    healthy: AtomicBool,
-    gauge: IntGauge,
-}
-
-impl Endpoint {
-    fn new(address: SocketAddr, gauge: IntGauge) -> Self {
-        gauge.set(1);
-        Self { address, label: address.to_string(), healthy: AtomicBool::new(true), gauge }
-    }
-
-    /// The address as a metric's label.
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
-    /// Whether checks find it well.
-    pub fn is_healthy(&self) -> bool {
-        self.healthy.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_healthy(&self, healthy: bool) {
-        self.healthy.store(healthy, Ordering::Relaxed);
-        self.gauge.set(i64::from(healthy));
-    }
+pub struct Target {
+    /// What is known of it.
+    pub endpoint: Arc<Endpoint>,
+    peer: HttpPeer,
 }
 
 /// An upstream at work.
@@ -80,61 +101,191 @@ impl Endpoint {
 pub struct Upstream {
     /// How it is to be used.
     pub rule: UpstreamRule,
-    endpoints: Vec<(Arc<Endpoint>, HttpPeer)>,
-    /// Counts choices; only its remainder matters, so it may wrap.
-    next: AtomicUsize,
+    targets: ArcSwap<Vec<Arc<Target>>>,
+    /// What outlives this configuration.
+    lasting: Arc<Lasting>,
+    /// Tells the checks that addresses came or went.
+    moved: watch::Sender<()>,
+    metrics: Metrics,
 }
 
 impl Upstream {
-    fn new(rule: UpstreamRule, endpoints: Vec<Arc<Endpoint>>) -> Self {
-        let endpoints = endpoints.into_iter().map(|endpoint| {
-            let peer = peer(&rule, endpoint.address);
-            (endpoint, peer)
+    fn new(rule: UpstreamRule, lasting: Arc<Lasting>, metrics: Metrics) -> Self {
+        let targets = ArcSwap::from_pointee(Vec::new());
+        Self { rule, targets, lasting, moved: watch::Sender::new(()), metrics }
+    }
+
+    /// Replaces the addresses.
+    fn place(&self, endpoints: Vec<Arc<Endpoint>>) {
+        let now = now();
+        let mut ejected: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).collect();
+        ejected.sort_by_key(|endpoint| endpoint.ejected_until());
+        // The cap is a part of those who are there: whoever would come back first does so now.
+        let surplus = ejected.len().saturating_sub(most_ejected(&self.rule.ejection, endpoints.len()));
+        ejected.iter().take(surplus).for_each(|endpoint| endpoint.readmit(now));
+        let targets = endpoints.into_iter().map(|endpoint| {
+            let peer = peer(&self.rule, endpoint.address);
+            Arc::new(Target { endpoint, peer })
         });
-        Self { endpoints: endpoints.collect(), rule, next: AtomicUsize::new(0) }
+        self.targets.store(Arc::new(targets.collect()));
+        self.moved.send_replace(());
     }
 
     /// The addresses and their state.
-    pub fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
-        self.endpoints.iter().map(|(endpoint, _)| endpoint)
+    pub fn targets(&self) -> Arc<Vec<Arc<Target>>> {
+        self.targets.load_full()
     }
 
-    /// The next address to send to, with the peer that Pingora connects to; `None` when nobody is healthy and the panic
-    /// threshold is zero.
-    pub fn choose(&self) -> Option<(&Arc<Endpoint>, &HttpPeer)> {
-        let total = self.endpoints.len();
-        let healthy = self.endpoints().filter(|endpoint| endpoint.is_healthy()).count();
-        let panic = healthy * 100 < usize::from(self.rule.panic_threshold) * total;
-        let eligible = if panic { total } else { healthy };
-        let turn = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(eligible)?;
-        self.endpoints
+    /// A receiver that learns when addresses come or go.
+    pub fn moves(&self) -> watch::Receiver<()> {
+        self.moved.subscribe()
+    }
+
+    /// Counts a request, of which the retry budget is a part.
+    pub fn count(&self) {
+        self.lasting.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whom to ask, but for those that were asked before; `None` where nobody is left: all were asked, there is no
+    /// address yet, or nobody is healthy and the panic threshold is zero.
+    pub fn choose(&self, asked: &[SocketAddr]) -> Option<Arc<Target>> {
+        let now = now();
+        let targets = self.targets.load();
+        let healthy = targets.iter().filter(|target| target.endpoint.is_healthy()).count();
+        let panic = healthy * 100 < usize::from(self.rule.panic_threshold) * targets.len();
+        let may = |target: &&Arc<Target>| {
+            (panic || target.endpoint.is_healthy()) && !asked.contains(&target.endpoint.address)
+        };
+        let well = |target: &&Arc<Target>| may(target) && !target.endpoint.is_ejected(now);
+        self.draw(now, || targets.iter().filter(well)).or_else(|| self.draw(now, || targets.iter().filter(may)))
+    }
+
+    fn draw<'a, T>(&self, now: u64, among: impl Fn() -> T) -> Option<Arc<Target>>
+    where
+        T: Iterator<Item = &'a Arc<Target>>,
+    {
+        let seed = self.lasting.draws.fetch_add(1, Ordering::Relaxed);
+        let at = choice::pick(among().count(), seed, |at| match among().nth(at) {
+            Some(target) => target.endpoint.candidate(self.rule.slow_start, now),
+            // Health has changed since they were counted.
+            None => choice::Candidate { load: usize::MAX, share: choice::FULL_SHARE },
+        })?;
+        among().nth(at).or_else(|| among().next()).cloned()
+    }
+
+    /// Learns that an address failed a request.
+    pub fn note_failure(&self, endpoint: &Endpoint) {
+        let now = now();
+        if !endpoint.is_ejected(now)
+            && let Some(reason) = endpoint.fail(&self.rule.ejection)
+        {
+            self.eject(endpoint, reason, now);
+        }
+    }
+
+    /// Learns that an address answered a request after this time.
+    pub fn note_answer(&self, endpoint: &Endpoint, took: Duration) {
+        let rule = &self.rule.ejection;
+        let now = now();
+        if endpoint.is_ejected(now) {
+            return;
+        }
+        // What the others need is worked out only where it can matter.
+        let usual = (took >= rule.slow_floor).then(|| self.usual_time(endpoint, now)).flatten();
+        if let Some(reason) = endpoint.answer(rule, took, usual) {
+            self.eject(endpoint, reason, now);
+        }
+    }
+
+    fn usual_time(&self, except: &Endpoint, now: u64) -> Option<Duration> {
+        let targets = self.targets.load();
+        let others = targets
             .iter()
-            .filter(|(endpoint, _)| panic || endpoint.is_healthy())
-            .nth(turn)
-            // Health may have changed since it was counted: then whoever is left.
-            .or_else(|| self.endpoints.iter().find(|(endpoint, _)| panic || endpoint.is_healthy()))
-            .map(|(endpoint, peer)| (endpoint, peer))
+            .map(|target| &target.endpoint)
+            .filter(|endpoint| endpoint.address != except.address && !endpoint.is_ejected(now));
+        median(others.filter_map(|endpoint| endpoint.mean()))
+    }
+
+    /// Sets an address aside, if the cap leaves room for it.
+    fn eject(&self, endpoint: &Endpoint, reason: Reason, now: u64) {
+        // One at a time, or two could take the last place.
+        let _alone = self.lasting.ejecting.lock();
+        let targets = self.targets.load();
+        let ejected = targets.iter().filter(|target| target.endpoint.is_ejected(now)).count();
+        let is_here = targets.iter().any(|target| target.endpoint.address == endpoint.address);
+        let is_full = ejected >= most_ejected(&self.rule.ejection, targets.len());
+        if !is_here || is_full || endpoint.is_ejected(now) {
+            return;
+        }
+        endpoint.eject(&self.rule.ejection, now);
+        let (upstream, address, reason) = (&*self.rule.name, endpoint.address, reason.as_str());
+        self.metrics.upstream_ejections.with_label_values(&[upstream, endpoint.label(), reason]).inc();
+        let seconds = endpoint.ejected_until().saturating_sub(now) / 1000;
+        tracing::warn!(upstream, %address, reason, seconds, "the address is set aside");
+    }
+
+    /// Where it counts.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Takes a retry out of the budget, if there is one.
+    pub fn take_retry(&self) -> bool {
+        let requests = self.lasting.requests.load(Ordering::Relaxed);
+        let taken = self.lasting.budget.lock().take(self.rule.budget, now(), requests);
+        let counter = if taken { &self.metrics.upstream_retries } else { &self.metrics.upstream_retries_refused };
+        counter.with_label_values(&[&*self.rule.name]).inc();
+        taken
+    }
+
+    /// An upstream of this rule that nobody reloads.
+    #[cfg(test)]
+    pub(crate) fn of(rule: UpstreamRule) -> Arc<Self> {
+        Registry::default().build(vec![rule], &Metrics::new().expect("metrics")).remove(0)
     }
 
     /// One healthy address that nothing listens on.
     #[cfg(test)]
+    pub(crate) fn for_tests() -> Arc<Self> {
+        Self::of(UpstreamRule::for_tests())
+    }
+}
+
+impl UpstreamRule {
+    #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        let rule = UpstreamRule {
+        let second = Duration::from_secs(1);
+        Self {
             name: "test".into(),
             addresses: vec![SocketAddr::from(([127, 0, 0, 1], 9))],
-            connect_timeout: Duration::from_secs(1),
-            idle_timeout: Duration::from_secs(1),
+            names: Vec::new(),
+            connect_timeout: second,
+            try_timeout: second,
+            idle_timeout: second,
+            max_connection_age: second,
+            retries: 2,
+            budget: BudgetRule { percent: 20, floor: 10 },
+            ejection: EjectionRule {
+                after: 3,
+                slow_factor: 4,
+                slow_floor: Duration::from_millis(100),
+                time: 10 * second,
+                max_time: 60 * second,
+                max_percent: 50,
+            },
+            slow_start: Duration::ZERO,
             panic_threshold: 50,
             health: HealthRule::for_tests(),
-        };
-        let gauge = IntGauge::new("test", "test").expect("gauge");
-        let endpoints = rule.addresses.iter().map(|address| Arc::new(Endpoint::new(*address, gauge.clone()))).collect();
-        Self::new(rule, endpoints)
+            tls: None,
+        }
     }
 }
 
 fn peer(rule: &UpstreamRule, address: SocketAddr) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, false, String::new());
+    let mut peer = match &rule.tls {
+        Some(tls) => tls.peer(address),
+        None => HttpPeer::new(address, false, String::new()),
+    };
     peer.options.connection_timeout = Some(rule.connect_timeout);
     peer.options.total_connection_timeout = Some(rule.connect_timeout);
     peer.options.idle_timeout = Some(rule.idle_timeout);
@@ -142,112 +293,18 @@ fn peer(rule: &UpstreamRule, address: SocketAddr) -> HttpPeer {
     peer
 }
 
-/// A peer that must have answered within this time: no step of the exchange may take longer.
-pub fn within(peer: &HttpPeer, left: Duration) -> Box<HttpPeer> {
-    let mut peer = Box::new(peer.clone());
-    let connect = peer.options.connection_timeout.map_or(left, |longest| longest.min(left));
-    peer.options.connection_timeout = Some(connect);
-    peer.options.total_connection_timeout = Some(connect);
-    peer.options.read_timeout = Some(left);
-    peer.options.write_timeout = Some(left);
-    peer
-}
-
-/// The state of every address, across reloads.
-#[derive(Debug, Default)]
-pub struct Registry {
-    endpoints: Mutex<HashMap<EndpointKey, Arc<Endpoint>>>,
-}
-
-/// An upstream's name and one of its addresses.
-type EndpointKey = (Arc<str>, SocketAddr);
-
-impl Registry {
-    /// Upstreams by these rules; the state of addresses that were there before is kept, that of others is dropped.
-    pub fn build(&self, rules: Vec<UpstreamRule>, metrics: &Metrics) -> Vec<Arc<Upstream>> {
-        let mut known = self.endpoints.lock();
-        let mut kept = HashMap::new();
-        let upstreams = rules
-            .into_iter()
-            .map(|rule| {
-                let endpoints = rule.addresses.iter().map(|address| {
-                    let key = (Arc::clone(&rule.name), *address);
-                    let fresh = || Arc::new(Endpoint::new(*address, metrics.upstream_gauge(&rule.name, *address)));
-                    let endpoint = known.get(&key).cloned().unwrap_or_else(fresh);
-                    kept.insert(key, Arc::clone(&endpoint));
-                    endpoint
-                });
-                let endpoints = endpoints.collect();
-                Arc::new(Upstream::new(rule, endpoints))
-            })
-            .collect();
-        for (upstream, address) in known.keys().filter(|key| !kept.contains_key(*key)) {
-            metrics.forget_upstream(upstream, *address);
-        }
-        *known = kept;
-        upstreams
+impl Target {
+    /// The peer, with so much time for a connection and for the request, and so much for each octet of the answer.
+    pub fn within(&self, left: Duration, silence: Duration) -> Box<HttpPeer> {
+        let mut peer = Box::new(self.peer.clone());
+        let connect = peer.options.connection_timeout.map_or(left, |longest| longest.min(left));
+        peer.options.connection_timeout = Some(connect);
+        peer.options.total_connection_timeout = Some(connect);
+        peer.options.read_timeout = Some(silence);
+        peer.options.write_timeout = Some(left);
+        peer
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(count: u16, panic_threshold: u8) -> UpstreamRule {
-        let addresses = (1..=count).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
-        UpstreamRule { addresses, panic_threshold, ..Upstream::for_tests().rule }
-    }
-
-    fn build(registry: &Registry, rule: UpstreamRule) -> Arc<Upstream> {
-        registry.build(vec![rule], &Metrics::new().expect("metrics")).remove(0)
-    }
-
-    fn choices(upstream: &Upstream, count: usize) -> Vec<u16> {
-        (0..count).filter_map(|_| upstream.choose()).map(|(endpoint, _)| endpoint.address.port()).collect()
-    }
-
-    fn set(upstream: &Upstream, port: u16, healthy: bool) {
-        upstream.endpoints().filter(|endpoint| endpoint.address.port() == port).for_each(|e| e.set_healthy(healthy));
-    }
-
-    #[test]
-    fn turns_are_taken_by_the_healthy() {
-        let upstream = build(&Registry::default(), rule(3, 50));
-        assert_eq!(choices(&upstream, 6), [1, 2, 3, 1, 2, 3]);
-        set(&upstream, 2, false);
-        let mut seen = choices(&upstream, 4);
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 1, 3, 3]);
-    }
-
-    #[test]
-    fn below_the_panic_threshold_everyone_is_asked() {
-        let upstream = build(&Registry::default(), rule(2, 50));
-        set(&upstream, 1, false);
-        assert_eq!(choices(&upstream, 2), [2, 2], "half is not fewer than half");
-        set(&upstream, 2, false);
-        let mut seen = choices(&upstream, 2);
-        seen.sort_unstable();
-        assert_eq!(seen, [1, 2]);
-    }
-
-    #[test]
-    fn a_threshold_of_zero_believes_the_checks_to_the_end() {
-        let upstream = build(&Registry::default(), rule(1, 0));
-        set(&upstream, 1, false);
-        assert!(upstream.choose().is_none());
-    }
-
-    #[test]
-    fn what_is_known_of_an_address_survives_a_reload_and_no_longer() {
-        let registry = Registry::default();
-        let before = build(&registry, rule(2, 0));
-        set(&before, 1, false);
-        let after = build(&registry, rule(3, 0));
-        assert_eq!(after.endpoints().map(|endpoint| endpoint.is_healthy()).collect::<Vec<_>>(), [false, true, true]);
-        let without = UpstreamRule { addresses: vec![SocketAddr::from(([127, 0, 0, 1], 2))], ..rule(1, 0) };
-        build(&registry, without);
-        let again = build(&registry, rule(1, 0));
-        assert!(again.endpoints().all(|endpoint| endpoint.is_healthy()));
-    }
-}
+mod tests;

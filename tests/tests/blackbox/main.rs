@@ -14,6 +14,7 @@
 
 mod accounts;
 mod bad_requests;
+mod balance;
 mod bounds;
 mod commands;
 mod compression;
@@ -255,6 +256,11 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         why_codes::a_refusal_has_one_code_everywhere,
         why_codes::a_closed_connection_has_one_code_everywhere,
         why_codes::every_code_of_the_gateway_is_provoked,
+        balance::only_what_is_safe_is_sent_again,
+        balance::a_large_body_is_sent_once,
+        balance::whoever_was_set_aside_comes_back,
+        balance::a_stale_connection_costs_no_read,
+        balance::series_of_addresses_that_are_gone_go_too,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

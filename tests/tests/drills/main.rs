@@ -10,6 +10,7 @@
     reason = "test code stops at the first surprise"
 )]
 
+mod balance;
 mod bench;
 mod chart;
 mod cluster;
@@ -92,6 +93,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         compose::a_stop_has_the_time_it_needs,
         compose::secrets_are_made_once_and_belong_to_their_readers,
         compose::a_mistake_is_seen,
+        balance::a_bad_replica_does_not_show_through,
         documents::every_link_leads_somewhere,
         documents::everything_named_exists,
         documents::every_block_of_commands_is_marked,
