@@ -39,6 +39,9 @@ test-long: test ## The same and the long forms of what is shortened there
 	@PROPTEST_CASES=20000 $(MAKE) test-unit
 	@RECOVERY_TODOS=200000 $(MAKE) test-recovery
 	@$(MAKE) test-images
+	@$(MAKE) drill-balance
+	@$(MAKE) drill-edge
+	@$(MAKE) fuzz
 	@$(MAKE) load
 	@echo "test-long: passed"
 

@@ -54,8 +54,13 @@ struct TicketKeyArgs {
     #[arg(long, default_value = "24h", value_parser = lifetime)]
     lifetime: Duration,
     /// How long the file takes to reach every gateway: the key is not used before
-    #[arg(long, default_value = "10min", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10min", value_parser = lead)]
     lead: Duration,
+}
+
+fn lead(text: &str) -> Result<Duration, String> {
+    let lead = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if lead <= Duration::from_hours(24) { Ok(lead) } else { Err("at most 24h: no copy takes longer".to_owned()) }
 }
 
 fn lifetime(text: &str) -> Result<Duration, String> {

@@ -148,8 +148,9 @@ impl ProxyHttp for Proxy {
         let Some(route) = context.route.clone() else {
             return Err(stop(context, Code::Internal, ErrorSource::Internal));
         };
-        let idempotent = session.req_header().method.is_idempotent();
-        context.begin_attempt(&route, idempotent).map_err(|code| stop(context, code, ErrorSource::Upstream))
+        // A body that is still to come may be slow, or too large to be kept for another attempt.
+        let may_repeat = session.req_header().method.is_idempotent() && session.is_body_done();
+        context.begin_attempt(&route, may_repeat).map_err(|code| stop(context, code, ErrorSource::Upstream))
     }
 
     async fn connected_to_upstream(
@@ -201,16 +202,6 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    async fn upstream_response_filter(
-        &self,
-        _session: &mut Session,
-        answer: &mut ResponseHeader,
-        context: &mut Context,
-    ) -> Result<()> {
-        context.note_answer(answer.status);
-        Ok(())
-    }
-
     fn upstream_response_body_filter(
         &self,
         session: &mut Session,
@@ -249,6 +240,7 @@ impl ProxyHttp for Proxy {
             response::hide_telltales(answer);
             return Ok(());
         }
+        context.note_answer(answer.status);
         if ends_with_connection || self.shared.stopping.is_draining() {
             // The stop may have begun with the request under way.
             session.set_keepalive(None);
@@ -301,7 +293,10 @@ impl ProxyHttp for Proxy {
             ErrorSource::Internal | ErrorSource::Unset => {
                 tracing::error!(request_id = %context.request_id, %error, "a request failed");
             }
-            ErrorSource::Upstream => tracing::debug!(request_id = %context.request_id, %error, "the upstream failed"),
+            // Not the whole error: it may hold the head of an answer, with its secrets.
+            ErrorSource::Upstream => {
+                tracing::debug!(request_id = %context.request_id, error = error.etype().as_str(), "the upstream failed");
+            }
             ErrorSource::Downstream => {}
         }
         true

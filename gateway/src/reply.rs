@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::{
     edge::Closed,
     request::{context::Context, cors::Preflight},
-    response::ResponsePolicy,
+    response::{ResponsePolicy, compressor},
 };
 
 /// An answer of the gateway's own.
@@ -137,6 +137,7 @@ pub async fn send(session: &mut Session, context: &mut Context, reply: &Reply) -
 
 async fn write(session: &mut Session, context: &Context, reply: &Reply) -> pingora::Result<()> {
     let body = reply.body(&context.request_id);
+    compressor::abandon(session);
     let mut answer = ResponseHeader::build(reply.status(), Some(16))?;
     for (name, value) in reply.fields() {
         answer.insert_header(name, value)?;

@@ -32,7 +32,11 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// How far a stop has come.
 #[derive(Debug, Default)]
 pub struct Stopping {
+    /// Whether a signal to stop would be heard. Before that it ends the process without another word.
+    hears: AtomicBool,
     draining: AtomicBool,
+    /// Each connection holds one, from the moment it is accepted.
+    connections: Arc<()>,
     relieved: Notify,
     at_once: watch::Sender<bool>,
 }
@@ -43,9 +47,23 @@ impl Stopping {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether a signal to stop would be heard.
+    pub fn hears(&self) -> bool {
+        self.hears.load(Ordering::Relaxed)
+    }
+
     /// Whether the gateway is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// What a connection holds for as long as it lasts.
+    pub fn accepted(&self) -> Arc<()> {
+        Arc::clone(&self.connections)
+    }
+
+    fn connections(&self) -> usize {
+        Arc::strong_count(&self.connections) - 1
     }
 
     /// A successor serves: this process stops.
@@ -67,6 +85,7 @@ impl ShutdownSignalWatch for Stop {
         let stopping = &self.shared.stopping;
         match StopSignals::listen() {
             Ok(mut signals) => {
+                stopping.hears.store(true, Ordering::Relaxed);
                 let told = tokio::select! {
                     () = signals.next() => true,
                     () = stopping.relieved.notified() => false,
@@ -113,12 +132,17 @@ async fn second_signal(shared: Arc<Shared>, mut signals: StopSignals, count: u8)
 /// Waits until the last connection has ended, or for the time that a stop may take.
 pub fn drain(shared: &Shared) {
     let deadline = Instant::now() + shared.runtime().config.server.drain_timeout;
-    while shared.open_connections() > 0 {
+    loop {
+        // First, because who was accepted last may not have been counted yet.
+        thread::sleep(DRAIN_STEP);
+        let open = shared.stopping.connections();
+        if open == 0 {
+            break;
+        }
         if Instant::now() >= deadline || *shared.stopping.at_once.borrow() {
-            tracing::warn!(open = shared.open_connections(), "stopped before every connection had ended");
+            tracing::warn!(open, "stopped before every connection had ended");
             return;
         }
-        thread::sleep(DRAIN_STEP);
     }
     tracing::info!("stopped");
 }

@@ -72,6 +72,10 @@ impl Surroundings for Gateway {
         self.shared.overload.is_over()
     }
 
+    fn accepted(&self) -> Arc<()> {
+        self.shared.stopping.accepted()
+    }
+
     fn opened(&self, info: &ConnectionInfo, _open: usize) {
         let (metrics, listener) = (&self.shared.metrics, info.endpoint.as_str());
         metrics.connections.with_label_values(&[listener]).inc();

@@ -66,6 +66,7 @@ start_tiers() {
 
 stop() { # process id, or nothing
     [[ -n $1 ]] && kill -TERM "$1" 2>/dev/null || return 0
+    timeout 10 tail --pid="$1" --follow /dev/null || kill -KILL "$1" 2>/dev/null || true
     wait "$1" 2>/dev/null || true
 }
 
@@ -94,8 +95,8 @@ scan_answers() {
             # What h2 or its clients cannot express.
             [[ $version == http1.1 || ! $name =~ ^(redirect|malformed|unspoken)$ ]] || continue
             ask "$name" "$status" "$arguments" "$version"
-            check_answer "$name" "$folder/head"
             cp "$folder/head" "$output/$name.$version.txt"
+            check_answer "$name" "$version"
         done
         echo "  $status $name"
     done
@@ -125,12 +126,11 @@ value_of() { # field
 }
 
 # Holds an answer against every rule.
-check_answer() { # name, file
-    local name=$1 field hsts csp
+check_answer() { # name, version
+    local name=$1 version=$2 field hsts csp
     wrong() { # sentence
-        fail "scan: the answer '$name' $1; its head is in $output/$name.txt"
+        fail "scan: the answer '$name' over $version $1; its head is in $output/$name.$version.txt"
     }
-    cp "$2" "$output/$name.txt"
     csp=$(value_of content-security-policy) hsts=$(value_of strict-transport-security)
 
     # Observatory: csp-implemented-with-no-unsafe-default-src-none (+10), x-frame-options-implemented-via-csp (+5).

@@ -8,7 +8,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::edge::frames::{DATA, END_STREAM, HEADERS, Head, REFUSED_STREAM, RST_STREAM};
+use crate::edge::frames::{
+    CANCEL, DATA, END_STREAM, HEADERS, Head, INTERNAL_ERROR, NO_ERROR, REFUSED_STREAM, RST_STREAM,
+};
 
 /// In what time an allowance that is used up comes back in full.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -76,9 +78,11 @@ impl Flood {
         if within { Ok(()) } else { Err(Abuse::Flood) }
     }
 
-    /// A frame of ours: a reset is either the client's fault, or the end of an answer that came early.
+    /// A frame of ours. A reset may be the client's fault; one that ends an answer is not: the rest of a request that nobody
+    /// needs (RFC 9113 section 8.1), or an upstream that broke off.
     pub(crate) fn sent(&mut self, frame: Head, now: impl FnOnce() -> Instant) -> Result<(), Abuse> {
         match frame.kind {
+            RST_STREAM if matches!(frame.code, NO_ERROR | INTERNAL_ERROR | CANCEL) => Ok(()),
             RST_STREAM if self.resets.take(now) => Ok(()),
             RST_STREAM if frame.code == REFUSED_STREAM => Err(Abuse::Streams),
             RST_STREAM => Err(Abuse::Flood),

@@ -11,6 +11,12 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 /// The flag of DATA and HEADERS that ends a stream.
 pub(crate) const END_STREAM: u8 = 1;
+/// Error codes (RFC 9113 section 7).
+pub(crate) const NO_ERROR: u32 = 0;
+/// See [`NO_ERROR`].
+pub(crate) const INTERNAL_ERROR: u32 = 2;
+/// See [`NO_ERROR`].
+pub(crate) const CANCEL: u32 = 8;
 /// The error code of a stream that was not looked at (RFC 9113 section 7).
 pub(crate) const REFUSED_STREAM: u32 = 7;
 

@@ -256,6 +256,8 @@ impl Drop for Gate {
 
 /// Closes our half, then reads and forgets what comes, within bounds.
 async fn linger(mut io: EdgeStream) {
+    // The request was given up: its pace is no question any more.
+    io.await_body(false);
     let _ = timeout(LINGER, async {
         AsyncWriteExt::shutdown(&mut io).await?;
         let (mut sink, mut total) = (vec![0; 8 << 10], 0);

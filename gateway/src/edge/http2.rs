@@ -78,7 +78,10 @@ pub(super) async fn serve<SV>(
         biased;
         begun = beginning => match begun {
             Ok(Ok(connection)) => connection,
-            Ok(Err(_)) => return,
+            Ok(Err(error)) => {
+                presence.reason = reason(&error);
+                return;
+            }
             Err(_) => {
                 presence.reason = Some(Closed::HeadTimeout);
                 return;
@@ -107,6 +110,10 @@ pub(super) async fn serve<SV>(
             accepted = HttpSession::from_h2_conn(&mut connection, Arc::clone(&digest)) => match accepted {
                 Ok(Some(H2Accept::Session(session))) => {
                     presence.served += 1;
+                    if leaving == Some(Some(Closed::IdleTimeout)) {
+                        // It was on its way when we said that nothing was: it gets the time of an old connection's last.
+                        end.as_mut().reset(tokio::time::Instant::now() + settings.age_grace);
+                    }
                     let (proxy, shutdown) = (Arc::clone(proxy), shutdown.clone());
                     sessions.spawn(async move {
                         proxy.process_new_http(ServerSession::new_http2(session), &shutdown).await;
@@ -149,7 +156,8 @@ pub(super) async fn serve<SV>(
     };
     presence.refused_streams = seen.refused_streams();
     drop(connection);
-    // They learn that the client is gone, and write their lines.
+    // They learn that the client is gone, and write their lines, for which a stop waits as for the connection.
+    let _ = timeout(FAREWELL, async { while sessions.join_next().await.is_some() {} }).await;
     sessions.detach_all();
 }
 

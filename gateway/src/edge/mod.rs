@@ -106,6 +106,9 @@ pub trait Surroundings: Send + Sync + 'static {
     /// Whether there is too little left of what the process may use to take another connection.
     fn is_overloaded(&self) -> bool;
 
+    /// A connection was accepted, and begins with its handshake: a stop waits until the last of what this returns is dropped.
+    fn accepted(&self) -> Arc<()>;
+
     /// A connection has passed its handshake, if it has one. `open` connections are open with it.
     fn opened(&self, info: &ConnectionInfo, open: usize);
 
@@ -154,17 +157,23 @@ where
         Self { proxy: Arc::new(proxy), surroundings, connections: Arc::default(), awaited: Awaited::default() }
     }
 
-    async fn serve(&self, mut tcp: TcpStream, shutdown: &ShutdownWatch) {
+    async fn serve(&self, mut tcp: TcpStream, shutdown: &ShutdownWatch, accepted: &Arc<()>) {
         let Some((mut peer, local)) = ends(&tcp) else { return };
         let endpoint = self.surroundings.endpoint(local);
         let settings = self.surroundings.settings();
         if let Some(rule) = &settings.proxy {
-            let bounds = (settings.head_timeout, settings.caps.total);
+            if self.surroundings.is_overloaded() {
+                let cap = Some(Cap::Overload);
+                return self.surroundings.turned_away(peer, endpoint, Closed::ConnectionsExceeded, cap);
+            }
+            // Who waits for a header is not counted yet: there is room for as many as for connections.
+            let bounds = (settings.head_timeout, settings.caps.total.saturating_sub(self.connections.open()));
             peer = match self.awaited.read(&mut tcp, peer, rule, bounds).await {
                 Ok(announced) => announced,
                 Err(reason) => {
                     if let Some(reason) = reason {
-                        self.surroundings.turned_away(peer, endpoint, reason, None);
+                        let cap = (reason == Closed::ConnectionsExceeded).then_some(Cap::Total);
+                        self.surroundings.turned_away(peer, endpoint, reason, cap);
                     }
                     return;
                 }
@@ -186,7 +195,8 @@ where
             },
         };
         drop(settings);
-        let Some(stream) = stream else { return };
+        let Some(mut stream) = stream else { return };
+        stream.hold(Arc::clone(accepted));
         let presence = Presence::begin(&*self.surroundings, stream.info().clone(), self.connections.open());
         match stream.info().protocol {
             Protocol::Http1 => http1::serve(&self.proxy, presence, Gate::new(stream), shutdown).await,
@@ -231,7 +241,8 @@ where
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         // `Box<dyn Any>` is not `Send`: it must be gone before the first await.
         let tcp = stream.into_any().downcast::<TcpStream>().ok()?;
-        self.serve(*tcp, shutdown).await;
+        let accepted = self.surroundings.accepted();
+        self.serve(*tcp, shutdown, &accepted).await;
         None
     }
 

@@ -119,6 +119,8 @@ pub(crate) struct EdgeStream {
     frames: Option<Box<FrameWatch>>,
     seen: Arc<Seen>,
     ssl_digest: Option<Arc<SslDigest>>,
+    /// What a stop waits for, also while we only read on after the last answer.
+    held: Option<Arc<()>>,
     _slot: Slot,
 }
 
@@ -172,7 +174,7 @@ impl EdgeStream {
             pingora::http::ResponseHeader::build(200, Some(0)).map_err(|error| io::Error::other(error.to_string()))?;
         let proxy_digest = Arc::new(ProxyDigest::new(Box::new(carrier), Some(Box::new(info.clone()))));
         let (established, seen) = (SystemTime::now(), Arc::default());
-        Ok(Self { transport, info, established, proxy_digest, frames: None, seen, ssl_digest, _slot: slot })
+        Ok(Self { transport, info, established, proxy_digest, frames: None, seen, ssl_digest, held: None, _slot: slot })
     }
 
     pub(crate) fn info(&self) -> &Arc<ConnectionInfo> {
@@ -185,6 +187,10 @@ impl EdgeStream {
     }
 
     /// Whether the client owes us the rest of a body.
+    pub(crate) fn hold(&mut self, accepted: Arc<()>) {
+        self.held = Some(accepted);
+    }
+
     pub(crate) fn await_body(&mut self, awaits: bool) {
         match &mut self.transport {
             Transport::Plain(stream) => stream.await_body(awaits),

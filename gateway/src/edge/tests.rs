@@ -88,6 +88,10 @@ impl Surroundings for Recorder {
         self.endpoint
     }
 
+    fn accepted(&self) -> Arc<()> {
+        Arc::default()
+    }
+
     fn opened(&self, info: &ConnectionInfo, open: usize) {
         self.note(format!("opened {:?} {open}", info.protocol));
     }

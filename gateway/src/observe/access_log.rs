@@ -21,7 +21,7 @@ use todo_shared::telemetry::LogFormat;
 
 use crate::observe::record::Record;
 
-/// Lines that may wait to be written. At 400 octets a line this is less than 4 MiB.
+/// Lines that may wait to be written. At the usual 400 octets a line this is less than 4 MiB; a target may have 8 KiB.
 const QUEUE: usize = 8192;
 
 /// How long a line may wait for others. The queue holds what comes in it at 160,000 requests a second.
@@ -144,42 +144,76 @@ impl AccessLog {
     }
 }
 
+/// The output with what has been written and not flushed. What cannot be written is counted, and said once when it begins: a
+/// full disk must not fill the other log as well.
+struct Sink<'a> {
+    writer: BufWriter<Box<dyn Write + Send>>,
+    unflushed: u64,
+    failing: bool,
+    lost: &'a IntCounter,
+}
+
+impl Sink<'_> {
+    fn write(&mut self, line: &[u8]) {
+        self.unflushed += 1;
+        if let Err(error) = self.writer.write_all(line) {
+            self.unflushed -= 1;
+            self.lost.inc();
+            self.fail(&error);
+        }
+    }
+
+    fn flush(&mut self) {
+        match self.writer.flush() {
+            Ok(()) => (self.unflushed, self.failing) = (0, false),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        if !self.failing {
+            tracing::error!(%error, "the access log cannot be written");
+        }
+        self.failing = true;
+    }
+
+    /// Goes on with another output. What could not be flushed is lost now.
+    fn replace(&mut self, fresh: Box<dyn Write + Send>) {
+        self.lost.inc_by(std::mem::take(&mut self.unflushed));
+        // Without another attempt to write what was given up.
+        let _ = std::mem::replace(&mut self.writer, BufWriter::with_capacity(BUFFER, fresh)).into_parts();
+    }
+}
+
 fn write_all(
     messages: &Receiver<Message>,
-    sink: Box<dyn Write + Send>,
+    output: Box<dyn Write + Send>,
     reopen: &dyn Fn() -> io::Result<Box<dyn Write + Send>>,
     format: LogFormat,
     lost: &IntCounter,
 ) {
-    let mut sink = BufWriter::with_capacity(BUFFER, sink);
+    let writer = BufWriter::with_capacity(BUFFER, output);
+    let mut sink = Sink { writer, unflushed: 0, failing: false, lost };
     let mut line = Vec::new();
-    let mut failing = false;
     while let Some(message) = next(messages, &mut sink) {
         match message {
             Message::Line(record) => {
                 line.clear();
                 record.write(format, &mut line);
-                let written = sink.write_all(&line);
-                if written.is_err() {
-                    lost.inc();
-                }
-                // Said once, when it begins: a full disk must not fill the other log as well.
-                if let (Err(error), false) = (&written, failing) {
-                    tracing::error!(%error, "the access log cannot be written");
-                }
-                failing = written.is_err();
+                sink.write(&line);
             }
             Message::Reopen => {
-                let _ = sink.flush();
+                sink.flush();
                 match reopen() {
-                    Ok(fresh) => sink = BufWriter::with_capacity(BUFFER, fresh),
+                    Ok(fresh) => sink.replace(fresh),
                     Err(error) => {
                         tracing::error!(%error, "the access log cannot be opened again; the old file is kept");
                     }
                 }
             }
             Message::Stop(done) => {
-                let _ = sink.flush();
+                sink.flush();
+                lost.inc_by(sink.unflushed);
                 let _ = done.send(());
                 return;
             }
@@ -189,11 +223,11 @@ fn write_all(
 
 /// The next message; what was written is flushed before waiting for one. After a wait others are let come as well: whoever
 /// logs in the meantime finds nobody to wake.
-fn next(messages: &Receiver<Message>, sink: &mut impl Write) -> Option<Message> {
+fn next(messages: &Receiver<Message>, sink: &mut Sink<'_>) -> Option<Message> {
     if let Ok(message) = messages.try_recv() {
         return Some(message);
     }
-    let _ = sink.flush();
+    sink.flush();
     let first = messages.recv().ok()?;
     if matches!(first, Message::Line(_)) {
         thread::sleep(GATHER);

@@ -17,14 +17,17 @@ use crate::{
 
 impl Context {
     /// Begins an attempt at the upstream. A second attempt has the time that the first one left, and is sent the body
-    /// from its beginning.
+    /// from its beginning. `may_repeat` says whether the request itself allows one.
     ///
     /// # Errors
     /// The why-code where nobody can be asked, or no time is left.
-    pub fn begin_attempt(&mut self, route: &Route, idempotent: bool) -> Result<Box<HttpPeer>, Code> {
+    pub fn begin_attempt(&mut self, route: &Route, may_repeat: bool) -> Result<Box<HttpPeer>, Code> {
         self.body_received = 0;
         self.body_is_whole = false;
+        self.body_ended = None;
         self.failure = None;
+        // The one before has been counted.
+        self.attempt = None;
         self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
         let left = route.rule.timeout.saturating_sub(began.elapsed());
@@ -40,8 +43,9 @@ impl Context {
         }
         self.attempt = Some(Attempt::begin(Arc::clone(&target.endpoint)));
         // Where nobody else may be asked, waiting is all that can be done.
-        let others = upstream.targets().len() > self.asked.len() + 1;
-        let may_repeat = idempotent && others && self.asked.len() < usize::from(upstream.rule.retries);
+        let may_repeat = may_repeat
+            && self.asked.len() < usize::from(upstream.rule.retries)
+            && upstream.has_other(&self.asked, target.endpoint.address);
         let silence = if may_repeat { left.min(upstream.rule.try_timeout) } else { left };
         // Pingora has one deadline for the first octet and for those that follow, which a stream needs to be long.
         let silence = route.rule.stream_idle_timeout.map_or(silence, |stream| stream.max(left));
@@ -58,13 +62,15 @@ impl Context {
         }
     }
 
-    /// Learns that the upstream answers.
+    /// Learns that the upstream answers. How long it took counts from when it had the whole request, because a client may
+    /// take its time over a body; an answer that comes before that says nothing of it.
     pub fn note_answer(&self, status: StatusCode) {
         if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
             if status.is_server_error() {
                 route.upstream.note_failure(&attempt.endpoint);
-            } else if !status.is_informational() {
-                route.upstream.note_answer(&attempt.endpoint, attempt.began.elapsed());
+            } else if self.body_is_whole {
+                let since = self.body_ended.unwrap_or(attempt.began);
+                route.upstream.note_answer(&attempt.endpoint, since.elapsed());
             }
         }
     }

@@ -83,6 +83,8 @@ pub struct Context {
     pub(super) body_pace: Option<BodyPace>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
+    /// When the last of a body came: what the client took for it is not the upstream's time.
+    pub(super) body_ended: Option<Instant>,
     _in_flight: InFlight,
 }
 
@@ -159,6 +161,7 @@ impl Context {
             body_received: 0,
             body_pace: None,
             body_is_whole: false,
+            body_ended: None,
             _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
         }
     }
@@ -226,6 +229,9 @@ impl Context {
     pub fn receive(&mut self, octets: usize, is_last: bool) -> Result<(), Code> {
         self.body_received = self.body_received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
         self.body_is_whole = is_last;
+        if is_last && self.body_received > 0 {
+            self.body_ended = Some(Instant::now());
+        }
         let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
         if self.body_received > limit {
             Err(Code::BodyTooLarge)

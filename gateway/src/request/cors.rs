@@ -133,7 +133,7 @@ impl CorsRule {
     /// # Errors
     /// Those of Pingora's header map, which has a bound of its own.
     pub fn apply(&self, answer: &mut ResponseHeader, grant: Option<&Grant>) -> pingora::Result<()> {
-        if matches!(&self.origins, Origins::Listed(origins) if !origins.is_empty()) {
+        if !matches!(&self.origins, Origins::Listed(origins) if origins.is_empty()) {
             // Whoever asks from elsewhere, or from nowhere, gets another answer.
             vary_on(answer, &header::ORIGIN)?;
         }

@@ -91,6 +91,13 @@ impl Drop for Slot {
     }
 }
 
+/// Forgets the encoder of an answer that is not sent after all: what is sent instead is plain.
+pub fn abandon(session: &mut Session) {
+    if let Some(step) = session.downstream_modules_ctx.get_mut::<Encoding>() {
+        *step.0.get_mut() = None;
+    }
+}
+
 /// A body that is compressed as it passes.
 struct Body {
     encoder: Encoder,

@@ -159,8 +159,9 @@ async fn watch_name(
         let answer = timeout(rule.timeout.saturating_mul(4), resolver.lookup_ip(&*name.host)).await;
         let problem = match answer {
             Ok(Ok(answer)) => {
-                let addresses = answer.iter().take(MOST_ADDRESSES).map(|address| SocketAddr::new(address, name.port));
-                let addresses: BTreeSet<_> = addresses.collect();
+                let all: BTreeSet<_> = answer.iter().map(|address| SocketAddr::new(address, name.port)).collect();
+                // The same ones each time, however the server turns its list.
+                let addresses: BTreeSet<_> = all.into_iter().take(MOST_ADDRESSES).collect();
                 let ttl = answer.valid_until().saturating_duration_since(Instant::now());
                 if addresses.is_empty() { Err("the answer holds no address".to_owned()) } else { Ok((addresses, ttl)) }
             }

@@ -118,6 +118,8 @@ impl Upstream {
     /// Replaces the addresses.
     fn place(&self, endpoints: Vec<Arc<Endpoint>>) {
         let now = now();
+        let mut placed = self.lasting.placed.lock();
+        placed.clone_from(&endpoints);
         let mut ejected: Vec<_> = endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).collect();
         ejected.sort_by_key(|endpoint| endpoint.ejected_until());
         // The cap is a part of those who are there: whoever would come back first does so now.
@@ -151,13 +153,28 @@ impl Upstream {
     pub fn choose(&self, asked: &[SocketAddr]) -> Option<Arc<Target>> {
         let now = now();
         let targets = self.targets.load();
-        let healthy = targets.iter().filter(|target| target.endpoint.is_healthy()).count();
-        let panic = healthy * 100 < usize::from(self.rule.panic_threshold) * targets.len();
+        let panic = self.is_panic(&targets);
         let may = |target: &&Arc<Target>| {
             (panic || target.endpoint.is_healthy()) && !asked.contains(&target.endpoint.address)
         };
         let well = |target: &&Arc<Target>| may(target) && !target.endpoint.is_ejected(now);
         self.draw(now, || targets.iter().filter(well)).or_else(|| self.draw(now, || targets.iter().filter(may)))
+    }
+
+    /// Whether somebody could be asked beside this address and those that were asked before.
+    pub fn has_other(&self, asked: &[SocketAddr], chosen: SocketAddr) -> bool {
+        let targets = self.targets.load();
+        let panic = self.is_panic(&targets);
+        targets
+            .iter()
+            .map(|target| &target.endpoint)
+            .any(|other| (panic || other.is_healthy()) && other.address != chosen && !asked.contains(&other.address))
+    }
+
+    /// Whether so few are healthy that the checks are not believed.
+    fn is_panic(&self, targets: &[Arc<Target>]) -> bool {
+        let healthy = targets.iter().filter(|target| target.endpoint.is_healthy()).count();
+        healthy * 100 < usize::from(self.rule.panic_threshold) * targets.len()
     }
 
     fn draw<'a, T>(&self, now: u64, among: impl Fn() -> T) -> Option<Arc<Target>>
@@ -208,12 +225,12 @@ impl Upstream {
 
     /// Sets an address aside, if the cap leaves room for it.
     fn eject(&self, endpoint: &Endpoint, reason: Reason, now: u64) {
-        // One at a time, or two could take the last place.
-        let _alone = self.lasting.ejecting.lock();
-        let targets = self.targets.load();
-        let ejected = targets.iter().filter(|target| target.endpoint.is_ejected(now)).count();
-        let is_here = targets.iter().any(|target| target.endpoint.address == endpoint.address);
-        let is_full = ejected >= most_ejected(&self.rule.ejection, targets.len());
+        // One at a time, or two could take the last place; and among those who are there now, because a request may still
+        // work with the addresses of an older configuration.
+        let placed = self.lasting.placed.lock();
+        let ejected = placed.iter().filter(|other| other.is_ejected(now)).count();
+        let is_here = placed.iter().any(|other| std::ptr::eq(&raw const **other, endpoint));
+        let is_full = ejected >= most_ejected(&self.rule.ejection, placed.len());
         if !is_here || is_full || endpoint.is_ejected(now) {
             return;
         }

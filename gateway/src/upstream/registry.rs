@@ -23,8 +23,8 @@ pub(super) struct Lasting {
     pub(super) draws: AtomicU64,
     /// Retries that are left.
     pub(super) budget: Mutex<Budget>,
-    /// Held by whoever sets an address aside.
-    pub(super) ejecting: Mutex<()>,
+    /// The addresses that are there now, under whichever configuration; held while one is set aside.
+    pub(super) placed: Mutex<Vec<Arc<Endpoint>>>,
     /// What names stood for when they were last resolved.
     resolved: Mutex<HashMap<Name, Vec<SocketAddr>>>,
 }
@@ -35,7 +35,7 @@ impl Lasting {
             requests: AtomicU64::new(0),
             draws: AtomicU64::new(u64::from(std::process::id()) << 32),
             budget: Mutex::new(Budget::new(rule.budget, endpoint::now())),
-            ejecting: Mutex::default(),
+            placed: Mutex::default(),
             resolved: Mutex::default(),
         }
     }

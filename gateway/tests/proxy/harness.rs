@@ -175,9 +175,12 @@ impl Gateway {
         {
         }
         drop(stream);
-        while self.shared.open_connections() > 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let gone = async {
+            while self.shared.open_connections() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), gone).await.expect("every connection ends");
     }
 
     /// One request on a connection of its own, and its answer.

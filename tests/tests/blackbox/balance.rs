@@ -12,9 +12,12 @@ use tempfile::TempDir;
 use todo_tests::{
     client::Client,
     origin::{Origin, ok},
+    raw::{connect_tls, read_answer, tls_config},
     stack::Gateway,
     wait::eventually,
 };
+
+use tokio::io::AsyncWriteExt as _;
 
 use crate::service::Services;
 
@@ -177,4 +180,25 @@ pub(crate) async fn series_of_addresses_that_are_gone_go_too(_: &Services) {
     assert!(text().await.contains(&gone));
     pair.gateway.reconfigure(&format!("[upstreams.api]\naddresses = [\"127.0.0.1:{}\"]\n", pair.good.port)).unwrap();
     eventually("its series to go", PATIENCE, async || (!text().await.contains(&gone)).then_some(())).await;
+}
+
+/// How long a client takes over its body is no fault of the address that waits for it.
+pub(crate) async fn a_slow_client_makes_no_slow_address(_: &Services) {
+    let keys = "eject_after = 2\neject_slow_floor = \"50ms\"\neject_slow_factor = 2\n";
+    let pair = Pair::start(Origin::plain().await.unwrap(), keys).await;
+    for _ in 0..20 {
+        pair.client.get("/v1/x").await.expect(200);
+    }
+    let config = Arc::new(tls_config(&pair.gateway.ca(), &["http/1.1"]).unwrap());
+    for _ in 0..12 {
+        let mut stream = connect_tls(Arc::clone(&config), pair.gateway.https_port, "localhost").await.unwrap();
+        let head =
+            "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The slowness is what is tried.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream.write_all(b"}").await.unwrap();
+        assert_eq!(read_answer(&mut stream, false).await.unwrap().status, 200);
+    }
+    assert_eq!(metric(&pair.gateway, "gateway_upstream_ejections_total", "latency").await, 0);
 }

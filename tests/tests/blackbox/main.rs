@@ -133,6 +133,10 @@ fn main() -> ExitCode {
         }));
     }
 
+    if let Some(filter) = &arguments.filter {
+        let is_known = trials.iter().any(|trial| trial.name().contains(filter.as_str()));
+        assert!(is_known, "no case is called {filter}: nothing would be tried, and that would look like success");
+    }
     // Whatever was started ends with `services`, the last owner of the handles.
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -229,6 +233,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         renewal::certificates_change_under_load_however_they_are_replaced,
         renewal::a_broken_pair_keeps_the_old_one_and_says_so,
         renewal::gateways_that_share_ticket_keys_resume_each_others_sessions,
+        stopping::a_handshake_under_way_is_finished_and_served,
         stopping::http2_clients_are_told_and_their_streams_finish,
         stopping::who_has_just_connected_is_served,
         stopping::a_second_signal_stops_at_once,
@@ -258,6 +263,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         why_codes::every_code_of_the_gateway_is_provoked,
         balance::only_what_is_safe_is_sent_again,
         balance::a_large_body_is_sent_once,
+        balance::a_slow_client_makes_no_slow_address,
         balance::whoever_was_set_aside_comes_back,
         balance::a_stale_connection_costs_no_read,
         balance::series_of_addresses_that_are_gone_go_too,

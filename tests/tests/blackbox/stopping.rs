@@ -126,3 +126,32 @@ pub(crate) async fn a_second_signal_stops_at_once(_: &Services) {
     read_answer(&mut stream, false).await.expect_err("it was cut");
     assert!(edge.gateway.process.errors().contains("told to stop again"));
 }
+
+/// Whether the process that listens on `server` has taken the connection from `client`: until then it has no inode.
+fn is_accepted(server: u16, client: u16) -> bool {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
+        fields[1].ends_with(&format!(":{server:04X}"))
+            && fields[2].ends_with(&format!(":{client:04X}"))
+            && fields[9] != "0"
+    })
+}
+
+pub(crate) async fn a_handshake_under_way_is_finished_and_served(_: &Services) {
+    let mut edge = Edge::start().await;
+    let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+    let stream = TcpStream::connect(("127.0.0.1", edge.gateway.https_port)).await.unwrap();
+    let port = stream.local_addr().unwrap().port();
+    eventually("the connection to be accepted", PATIENCE, async || {
+        is_accepted(edge.gateway.https_port, port).then_some(())
+    })
+    .await;
+    // Nobody else is connected: a stop that did not know of it would be over at once.
+    edge.stop().await;
+    edge.allowed.add_permits(1);
+    let mut stream = todo_tests::raw::shake_hands(config, stream, "localhost").await.unwrap();
+    stream.write_all(b"GET /v1/x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let answer = read_answer(&mut stream, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(edge.gateway.process.wait(PATIENCE).await.success());
+}

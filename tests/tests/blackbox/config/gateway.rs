@@ -210,6 +210,16 @@ async fn idle_grace(_: &Services) {
     let answer = read_answer(&mut idle, false).await.unwrap();
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
     assert!(patient.gateway.process.wait(PATIENCE).await.success(), "nothing is left to wait for");
+
+    let edge = edge("[server]\nidle_grace = \"3s\"\n").await;
+    let config = Arc::new(tls_config(&edge.gateway.ca(), &["http/1.1"]).unwrap());
+    let mut idle = connect_tls(config, edge.gateway.https_port, "localhost").await.unwrap();
+    idle.write_all(request).await.unwrap();
+    assert_eq!(read_answer(&mut idle, false).await.unwrap().status, 200);
+    let start = Instant::now();
+    edge.gateway.process.signal(Signal::Terminate);
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut idle, &mut Vec::new()).await;
+    assert!(start.elapsed() >= Duration::from_secs(3), "the default is 1 s");
 }
 
 async fn upgrade_socket(_: &Services) {
@@ -631,7 +641,10 @@ async fn max_handshakes(_: &Services) {
             done += usize::from(handshake.await.unwrap().is_ok());
         }
         assert!((1..20).contains(&done), "{done} of 20");
-        assert!(bounds::metric(&edge.gateway, "gateway_connections_refused_total", cap).await >= 1, "{key}");
+        assert!(
+            bounds::metric(&edge.gateway, "gateway_connections_refused_total", &format!("cap=\"{cap}\"")).await >= 1,
+            "{key}"
+        );
         eventually("the next second", PATIENCE, async || {
             connect_tls(Arc::clone(&config), port, "localhost").await.ok()
         })

@@ -16,6 +16,23 @@ use tokio::net::TcpStream;
 /// Long enough for whoever means to answer, and short enough for what never comes.
 const PACE: Pace = Pace { quiet: Duration::from_millis(1500), patience: Duration::from_secs(3) };
 
+/// What the page's tables were made with: Debian 12's.
+const VERSIONS: [(&str, &str); 2] = [("nginx", "nginx/1.22."), ("haproxy", "version 2.6.")];
+
+/// The peers that are not of those versions, as they name themselves. They read in other ways, and are judged by nobody.
+pub(super) fn other_versions() -> Option<String> {
+    let mut others = Vec::new();
+    for (program, expected) in VERSIONS {
+        let said = Command::new(Path::new("/usr/sbin").join(program)).arg("-v").output().expect("the version");
+        let said = [said.stdout, said.stderr].concat();
+        let line = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned();
+        if !line.contains(expected) {
+            others.push(line);
+        }
+    }
+    (!others.is_empty()).then(|| others.join(" and "))
+}
+
 /// What has to end with a peer.
 enum Running {
     Gateway { _gateway: Box<Gateway> },

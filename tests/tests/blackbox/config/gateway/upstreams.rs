@@ -107,6 +107,8 @@ pub(super) async fn ejection_time(_: &Services) {
     // Ten at the default of ten seconds each would take far longer than the patience, and so would they if each were
     // twice as long as the one before.
     ejections("eject_time = \"50ms\"\neject_max_time = \"100ms\"\n", 10).await;
+    // The second of three would come after ten seconds, the third after twenty more.
+    ejections("eject_time = \"50ms\"\n", 3).await;
 }
 
 pub(super) async fn slow_start(_: &Services) {
