@@ -210,7 +210,7 @@ begin_machine() {
 end_machine() {
     local all busy
     read -r all busy < <(machine_ticks)
-    others=$(awk "BEGIN {printf \"%.0f\", 100 * ($busy - $machine_busy - ($(own_ticks) - $own_begin)) / ($all - $machine_all)}")
+    others=$(awk "BEGIN {printf \"%.0f\", 100 * ($busy - $machine_busy - ($(own_ticks) - $own_begin)) / ($all - $machine_all) + 0}")
 }
 
 # Ticks of everything that belongs to the bench.

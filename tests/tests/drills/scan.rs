@@ -16,11 +16,11 @@ pub(crate) async fn a_weak_answer_is_named() {
     for (weak, expected) in [
         (
             "content_security_policy = \"default-src 'self'\"",
-            "the answer 'ok' has a Content-Security-Policy that is not the strictest",
+            "the answer 'ok' over http1.1 has a Content-Security-Policy that is not the strictest",
         ),
         (
             "strict_transport_security = \"max-age=86400\"",
-            "the answer 'ok' has no Strict-Transport-Security of half a year",
+            "the answer 'ok' over http1.1 has no Strict-Transport-Security of half a year",
         ),
     ] {
         fs::write(&overlay, format!("[headers]\n{weak}\n")).expect("a file");
