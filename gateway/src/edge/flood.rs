@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn resets_that_end_an_answer_are_not_the_clients() {
+        let now = Instant::now();
+        let mut flood = Flood::new(LIMITS, now);
+        for code in [NO_ERROR, INTERNAL_ERROR, CANCEL].into_iter().cycle().take(1000) {
+            flood.sent(frame(RST_STREAM, 4, code), || now).expect("ours");
+        }
+    }
+
+    #[test]
     fn our_resets_say_what_the_client_did() {
         let now = Instant::now();
         for (code, abuse) in [(REFUSED_STREAM, Abuse::Streams), (1, Abuse::Flood)] {

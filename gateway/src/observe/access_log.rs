@@ -294,4 +294,29 @@ mod tests {
         drop(held);
         log.stop();
     }
+
+    /// A sink on a full disk.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_could_not_be_flushed_are_counted_at_a_rotation_and_at_the_end() {
+        let dropped = counter();
+        let full = || Ok::<Box<dyn Write + Send>, _>(Box::new(Full));
+        let log = AccessLog::start_with(Box::new(Full), full, LogFormat::Json, dropped.clone()).expect("started");
+        (0..3).for_each(|_| log.log(line("/x")));
+        log.reopen();
+        (0..2).for_each(|_| log.log(line("/y")));
+        log.stop();
+        assert_eq!(dropped.get(), 5);
+    }
 }

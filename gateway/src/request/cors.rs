@@ -258,6 +258,15 @@ mod tests {
         assert_eq!(answer.headers.get_all("vary").iter().count(), 1);
     }
 
+    #[test]
+    fn whoever_may_come_the_answer_varies_and_where_nobody_may_it_does_not() {
+        for (origins, varies) in [(Origins::Any, true), (Origins::Listed(Vec::new()), false)] {
+            let mut answer = ResponseHeader::build(200, None).expect("answer");
+            CorsRule { origins, ..rule(&[]) }.apply(&mut answer, None).expect("applied");
+            assert_eq!(answer.headers.contains_key("vary"), varies);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_survived_and_an_origin_is_granted_to_itself_only(

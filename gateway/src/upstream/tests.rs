@@ -176,3 +176,27 @@ proptest! {
         prop_assert!(ejected(&fewer) * 100 <= fewer.targets().len() * usize::from(max_percent), "after a reload too");
     }
 }
+
+#[test]
+fn the_cap_counts_who_is_there_now_whichever_configuration_asks() {
+    let registry = Registry::default();
+    let before = build(&registry, rule(9, 0));
+    let after = build(&registry, rule(2, 0));
+    fail(&before, 1);
+    fail(&before, 2);
+    assert_eq!(ejected(&after), 1, "a request that still works with nine addresses sets no second of two aside");
+    fail(&before, 9);
+    assert!(!endpoint(&before, 9).is_ejected(now()), "nor one that is gone");
+}
+
+#[test]
+fn only_who_could_be_asked_is_another() {
+    let upstream = Upstream::of(rule(2, 50));
+    let (first, second) = (endpoint(&upstream, 1), endpoint(&upstream, 2));
+    assert!(upstream.has_other(&[], first.address));
+    assert!(!upstream.has_other(&[second.address], first.address));
+    second.set_healthy(false);
+    assert!(!upstream.has_other(&[], first.address));
+    first.set_healthy(false);
+    assert!(upstream.has_other(&[], first.address), "in a panic the checks are not believed");
+}
