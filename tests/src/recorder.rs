@@ -152,27 +152,41 @@ fn message_length(octets: &[u8], head: usize) -> Option<usize> {
     let text = String::from_utf8_lossy(&octets[..head]).to_ascii_lowercase();
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     if field("transfer-encoding").is_some_and(|codings| codings.contains("chunked")) {
-        let mut at = head;
-        loop {
-            let line = position(&octets[at..], b"\r\n")?;
-            let size = String::from_utf8_lossy(&octets[at..at + line]).into_owned();
-            let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
-            at += line + 2;
-            if size == 0 {
-                // Trailer fields, then an empty line.
-                loop {
-                    let line = position(&octets[at..], b"\r\n")?;
-                    at += line + 2;
-                    if line == 0 {
-                        return Some(at);
-                    }
-                }
-            }
-            at = at.checked_add(size)?.checked_add(2).filter(|at| *at <= octets.len())?;
-        }
+        return chunks(octets, head, |_| {});
     }
     let length = field("content-length").and_then(|length| length.parse::<usize>().ok()).unwrap_or(0);
     head.checked_add(length).filter(|end| *end <= octets.len())
+}
+
+/// The data of a whole chunked message, however it was cut into chunks; `None` for every other message.
+pub fn chunked_data(message: &[u8]) -> Option<Vec<u8>> {
+    let head = position(message, b"\r\n\r\n")? + 4;
+    let mut data = Vec::new();
+    chunks(message, head, |chunk| data.extend_from_slice(chunk))?;
+    Some(data)
+}
+
+/// Gives each chunk's data from `at` on, and where the chunked body ends; `None` where it does not.
+fn chunks(octets: &[u8], mut at: usize, mut each: impl FnMut(&[u8])) -> Option<usize> {
+    loop {
+        let line = position(&octets[at..], b"\r\n")?;
+        let size = String::from_utf8_lossy(&octets[at..at + line]).into_owned();
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        at += line + 2;
+        if size == 0 {
+            // Trailer fields, then an empty line.
+            loop {
+                let line = position(&octets[at..], b"\r\n")?;
+                at += line + 2;
+                if line == 0 {
+                    return Some(at);
+                }
+            }
+        }
+        let end = at.checked_add(size)?.checked_add(2).filter(|end| *end <= octets.len())?;
+        each(&octets[at..end - 2]);
+        at = end;
+    }
 }
 
 fn position(octets: &[u8], needle: &[u8]) -> Option<usize> {

@@ -208,6 +208,9 @@ fn settings(https: u16, http: u16, admin: u16, folder: &Path, upstreams: &[u16])
         format = "json"
         [access_log]
         format = "json"
+        # All clients of a test come from one address, and a fast machine lets them come often.
+        [connections]
+        max_handshakes_per_address = 2000
         [upstreams.api]
         addresses = [{addresses}]
         "#,

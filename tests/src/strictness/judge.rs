@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     raw::Answer,
-    recorder::contains,
+    recorder::{chunked_data, contains},
     strictness::{Case, Seen},
 };
 
@@ -48,7 +48,9 @@ pub fn judge(case: &Case, seen: &Seen) -> Vec<String> {
         }
     }
     let all = seen.record.whole.iter().chain(&seen.record.parts);
-    let received = all.map(|message| message.to_ascii_lowercase()).collect::<Vec<_>>().concat();
+    // Chunks are cut as the octets happened to come: what stands in a body is looked for in its data as well.
+    let received = all.flat_map(|message| [Some(message.clone()), chunked_data(message)]).flatten();
+    let received = received.map(|octets| octets.to_ascii_lowercase()).collect::<Vec<_>>().concat();
     let shown = seen.octets.to_ascii_lowercase();
     for (octets, list, is_there, what) in [
         (&shown, &expected.shown, true, "the client does not see"),
