@@ -26,14 +26,7 @@ impl Admin {
 
 impl Inspect for Admin {
     async fn readiness(&self) -> Readiness {
-        let (hears, draining) = (self.shared.stopping.hears(), self.shared.stopping.is_draining());
-        // Ready is who could also be stopped in good order.
-        let starting = Check {
-            name: "started",
-            ok: hears,
-            required: true,
-            detail: if hears { "started" } else { "the gateway is starting" }.to_owned(),
-        };
+        let draining = self.shared.stopping.is_draining();
         let stopping = Check {
             name: "draining",
             ok: !draining,
@@ -48,7 +41,7 @@ impl Inspect for Admin {
             let detail = format!("{}: {healthy} of {total} addresses are healthy", upstream.rule.name);
             Check { name: "upstream", ok: healthy > 0, required: false, detail }
         });
-        Readiness::of([starting, stopping].into_iter().chain(upstreams).collect())
+        Readiness::of([stopping].into_iter().chain(upstreams).collect())
     }
 
     fn metrics(&self) -> &Registry {

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora::{server::ShutdownWatch, services::background::BackgroundService};
 use todo_shared::cli::ConfigArgs;
+use tokio::signal::unix::Signal;
 
 use crate::{
     admin::Admin,
-    handover::{self, Offer, Relieved},
+    handover::{self, Offer, Relieved, SuccessorSignals},
     overload, reload,
     runtime::Shared,
     upstream::{dns, health},
@@ -20,25 +21,36 @@ use crate::{
 pub struct Control {
     shared: Arc<Shared>,
     arguments: ConfigArgs,
-    /// Taken once, when the service starts; so is the next.
+    /// Taken once, when the service starts; so are the next.
     admin: Mutex<Option<TcpListener>>,
     /// For a successor, where there may be one.
     offer: Mutex<Option<Offer>>,
+    /// To reload, and those around a successor.
+    signals: Mutex<Option<(Signal, SuccessorSignals)>>,
 }
 
 impl Control {
     /// Background work over this state, with sockets that are bound already.
-    pub const fn new(shared: Arc<Shared>, arguments: ConfigArgs, admin: TcpListener, offer: Option<Offer>) -> Self {
-        Self { shared, arguments, admin: Mutex::new(Some(admin)), offer: Mutex::new(offer) }
+    pub fn new(
+        shared: Arc<Shared>,
+        arguments: ConfigArgs,
+        admin: TcpListener,
+        offer: Option<Offer>,
+        signals: (Signal, SuccessorSignals),
+    ) -> Self {
+        let (admin, offer, signals) = (Mutex::new(Some(admin)), Mutex::new(offer), Mutex::new(Some(signals)));
+        Self { shared, arguments, admin, offer, signals }
     }
 
-    /// Serves operators until a successor does.
+    /// Serves operators until another process does.
     async fn serve_until_relieved(&self, mut shutdown: ShutdownWatch) {
         let relieved = tokio::select! {
-            relieved = self.await_successor(shutdown.clone()) => relieved,
+            relieved = self.await_successor(shutdown.clone()) => Some(relieved),
+            // The process before this one has given it up.
+            () = self.shared.stopping.relieved() => None,
             () = self.serve_admin() => return,
         };
-        // The admin listener is closed by now: whoever asks for readiness asks the successor.
+        // The admin listener is closed by now: whoever asks for readiness asks the other one.
         self.shared.stopping.relieve();
         let _ = shutdown.wait_for(|stopping| *stopping).await;
         drop(relieved);
@@ -46,9 +58,10 @@ impl Control {
 
     async fn await_successor(&self, mut shutdown: ShutdownWatch) -> Relieved {
         let offer = self.offer.lock().take();
+        let patience = || self.shared.runtime().config.server.upgrade_timeout;
         if let Some(offer) = offer {
             tokio::select! {
-                relieved = offer.until_relieved() => return relieved,
+                relieved = offer.until_relieved(patience) => return relieved,
                 // Nothing listens any more, so nothing can be handed over.
                 _ = shutdown.wait_for(|stopping| *stopping) => {}
             }
@@ -86,14 +99,14 @@ impl Control {
 #[async_trait]
 impl BackgroundService for Control {
     async fn start(&self, shutdown: ShutdownWatch) {
-        let may_be_relieved = self.shared.started.server.upgrade_socket.is_some();
+        let Some((hangup, successor)) = self.signals.lock().take() else { return };
         // None of these ends by itself; the process does.
         tokio::join!(
             self.serve_until_relieved(shutdown),
             self.watch_upstreams(),
             overload::watch(&self.shared),
-            reload::watch(&self.shared, &self.arguments),
-            handover::keep_starting(may_be_relieved),
+            reload::watch(&self.shared, &self.arguments, hangup),
+            handover::keep_starting(&self.shared, successor),
         );
     }
 }

@@ -20,6 +20,7 @@ pub mod request;
 pub mod response;
 pub mod runtime;
 pub mod server;
+pub mod signals;
 pub mod stop;
 pub mod surroundings;
 pub mod upstream;

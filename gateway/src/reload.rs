@@ -15,7 +15,7 @@ use std::{
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use todo_shared::cli::ConfigArgs;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::Signal,
     sync::mpsc,
     time::{interval, sleep},
 };
@@ -32,13 +32,9 @@ const RENEWAL_CHECK: Duration = Duration::from_hours(24);
 const KUBERNETES_DATA: &str = "..data";
 
 /// Reloads whenever there is a reason to; does not end by itself.
-pub async fn watch(shared: &Shared, arguments: &ConfigArgs) {
+pub async fn watch(shared: &Shared, arguments: &ConfigArgs, mut hangup: Signal) {
     // One pending change is as good as many.
     let (changed, mut changes) = mpsc::channel(1);
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => return tracing::error!(%error, "SIGHUP cannot be received; reloads are off"),
-    };
     let mut renewal = interval(RENEWAL_CHECK);
     let mut _watcher = watch_configured(shared, arguments, &changed);
     loop {

@@ -33,6 +33,7 @@ use crate::{
     overload,
     proxy::Proxy,
     runtime::Shared,
+    signals::Signals,
     stop::{Stop, drain},
     surroundings::Gateway,
 };
@@ -62,6 +63,9 @@ pub enum StartError {
     /// A running gateway does not hand its sockets over.
     #[error("{0}")]
     Handover(#[from] HandoverError),
+    /// Signals cannot be received: a process that cannot be stopped must not run.
+    #[error("cannot receive signals: {0}")]
+    Signals(#[source] io::Error),
     /// The socket for the next upgrade cannot be made.
     #[error("cannot listen on {} (server.upgrade_socket): {source}", path.display())]
     UpgradeSocket {
@@ -145,25 +149,32 @@ pub fn run(arguments: ConfigArgs) -> Result<(), StartError> {
     pingora.bootstrap();
     let edge = edge_service(&shared, &pingora.configuration);
     pingora.add_service(Bound::new(edge, sockets.clients)?);
-    let control = Control::new(Arc::clone(&shared), arguments, sockets.admin, sockets.offer.take());
+    let signals = Signals::listen().map_err(StartError::Signals)?;
+    let beside = (signals.hangup, signals.successor);
+    let control = Control::new(Arc::clone(&shared), arguments, sockets.admin, sockets.offer.take(), beside);
     pingora.add_service(background_service("control", control));
 
     let mut phases = pingora.watch_execution_phase();
-    let stop = Stop { shared: Arc::clone(&shared) };
+    let stop = Stop::new(Arc::clone(&shared), signals.stop);
     thread::spawn(move || pingora.run(RunArgs { shutdown_signal: Box::new(stop) }));
     until(&mut phases, |phase| matches!(phase, ExecutionPhase::Running))?;
     let Config { listen, admin, .. } = &shared.started;
     let http = listen.http.map(tracing::field::display);
     tracing::info!(https = %listen.https, http, admin = %admin.listen, "running");
-    handover::tell_service_manager();
-    if let Some(predecessor) = sockets.predecessor.take() {
-        predecessor.relieve();
-        tracing::info!("the gateway before this one accepts nothing more; this one is alone");
+    let taken_over = if let Some(predecessor) = sockets.predecessor.take() {
+        predecessor.relieve(handover::tell_service_manager)
+    } else {
+        handover::tell_service_manager();
+        Ok(())
+    };
+    if let Err(error) = &taken_over {
+        tracing::error!("{error}");
+        shared.stopping.relieve();
     }
     until(&mut phases, |phase| matches!(phase, ExecutionPhase::GracefulTerminate))?;
     drain(&shared);
     shared.access_log.stop();
-    Ok(())
+    Ok(taken_over?)
 }
 
 /// Waits until Pingora has come to this phase.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! SIGTERM or SIGINT       not ready, each HTTP/1 answer is the last of its connection; `server.stop_delay` goes by
-//! or a successor serves   the same, without the delay
+//! or another process serves  the same, without the delay (a successor, or a predecessor that gave this one up)
 //! then                    nothing is accepted, GOAWAY over HTTP/2, connections that wait get `server.idle_grace`
 //! until                   the last connection has ended, `server.drain_timeout` is over, or a second signal comes
 //! ```
@@ -17,12 +17,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use todo_shared::stop::StopSignals;
-use tokio::{
-    sync::{Notify, watch},
-    time::timeout,
-};
+use tokio::{sync::watch, time::timeout};
 
 use crate::runtime::Shared;
 
@@ -32,12 +30,10 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// How far a stop has come.
 #[derive(Debug, Default)]
 pub struct Stopping {
-    /// Whether a signal to stop would be heard. Before that it ends the process without another word.
-    hears: AtomicBool,
     draining: AtomicBool,
     /// Each connection holds one, from the moment it is accepted.
     connections: Arc<()>,
-    relieved: Notify,
+    relieved: watch::Sender<bool>,
     at_once: watch::Sender<bool>,
 }
 
@@ -45,11 +41,6 @@ impl Stopping {
     /// From now on the gateway is not ready, and each HTTP/1 answer is the last of its connection.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a signal to stop would be heard.
-    pub fn hears(&self) -> bool {
-        self.hears.load(Ordering::Relaxed)
     }
 
     /// Whether the gateway is stopping.
@@ -66,41 +57,41 @@ impl Stopping {
         Arc::strong_count(&self.connections) - 1
     }
 
-    /// A successor serves: this process stops.
+    /// Another process serves what this one did, its successor or a predecessor that gave it up: this one stops.
     pub fn relieve(&self) {
         self.drain();
-        self.relieved.notify_one();
+        self.relieved.send_replace(true);
+    }
+
+    /// Completes when another process serves what this one did.
+    pub async fn relieved(&self) {
+        // The sender is ours.
+        let _ = self.relieved.subscribe().wait_for(|relieved| *relieved).await;
     }
 }
 
 /// Waits for a reason to stop, says no to load balancers, and lets Pingora stop when the stop delay is over.
 pub struct Stop {
-    /// What is stopped.
-    pub shared: Arc<Shared>,
+    shared: Arc<Shared>,
+    /// Taken once, when Pingora begins to run.
+    signals: Mutex<Option<StopSignals>>,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
         let stopping = &self.shared.stopping;
-        match StopSignals::listen() {
-            Ok(mut signals) => {
-                stopping.hears.store(true, Ordering::Relaxed);
-                let told = tokio::select! {
-                    () = signals.next() => true,
-                    () = stopping.relieved.notified() => false,
-                };
-                stopping.drain();
-                // Who was relieved has not been told yet.
-                tokio::spawn(second_signal(Arc::clone(&self.shared), signals, u8::from(!told) + 1));
-                if told {
-                    self.delay().await;
-                }
-            }
-            // A process that cannot be stopped must not run.
-            Err(error) => {
-                tracing::error!(%error, "signals cannot be received; stopping");
-                stopping.drain();
+        let signals = self.signals.lock().take();
+        if let Some(mut signals) = signals {
+            let told = tokio::select! {
+                () = signals.next() => true,
+                () = stopping.relieved() => false,
+            };
+            stopping.drain();
+            // Who was relieved has not been told yet.
+            tokio::spawn(second_signal(Arc::clone(&self.shared), signals, u8::from(!told) + 1));
+            if told {
+                self.delay().await;
             }
         }
         tracing::info!("stopping: no new connections, requests in flight are finished");
@@ -109,6 +100,11 @@ impl ShutdownSignalWatch for Stop {
 }
 
 impl Stop {
+    /// At one of these signals.
+    pub const fn new(shared: Arc<Shared>, signals: StopSignals) -> Self {
+        Self { shared, signals: Mutex::new(Some(signals)) }
+    }
+
     /// The time in which load balancers learn that the gateway is not ready any more, and in which it goes on taking the
     /// requests that they still send.
     async fn delay(&self) {

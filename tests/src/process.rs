@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, kill_process};
+
 use crate::wait::eventually;
 
 /// The signals that tests send.
@@ -23,6 +25,10 @@ pub enum Signal {
     User2,
     /// Stop at once, without a chance to clean up.
     Kill,
+    /// Stand still.
+    Freeze,
+    /// Go on.
+    Thaw,
 }
 
 /// A running process whose output goes to files.
@@ -49,14 +55,16 @@ impl Process {
 
     /// Sends a signal. A process that has ended already is no error.
     pub fn signal(&self, signal: Signal) {
-        let name = match signal {
-            Signal::Terminate => "-TERM",
-            Signal::Interrupt => "-INT",
-            Signal::HangUp => "-HUP",
-            Signal::User2 => "-USR2",
-            Signal::Kill => "-KILL",
+        let signal = match signal {
+            Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Interrupt => rustix::process::Signal::INT,
+            Signal::HangUp => rustix::process::Signal::HUP,
+            Signal::User2 => rustix::process::Signal::USR2,
+            Signal::Kill => rustix::process::Signal::KILL,
+            Signal::Freeze => rustix::process::Signal::STOP,
+            Signal::Thaw => rustix::process::Signal::CONT,
         };
-        let _ = Command::new("kill").args([name, &self.child.id().to_string()]).stderr(Stdio::null()).status();
+        let _ = kill_process(Pid::from_child(&self.child), signal);
     }
 
     /// The status, if it has ended.

@@ -4,6 +4,8 @@ use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time:
 
 use todo_shared::config::Section;
 
+use crate::config::connections::positive;
+
 /// The process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
@@ -17,6 +19,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Where a successor asks for the listening sockets.
     pub upgrade_socket: Option<PathBuf>,
+    /// How long a successor may take to serve.
+    pub upgrade_timeout: Duration,
 }
 
 pub(super) fn read(section: &Section<'_>) -> Option<Server> {
@@ -25,6 +29,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Server> {
     let idle_grace = section.get("idle_grace");
     let drain_timeout = section.get("drain_timeout");
     let upgrade_socket = section.optional("upgrade_socket");
+    let upgrade_timeout = positive(section, "upgrade_timeout");
     if threads == Some(Some(0)) {
         section.complain("threads", "at least one thread is needed", Some("leave it out for one each processor"));
     }
@@ -35,5 +40,6 @@ pub(super) fn read(section: &Section<'_>) -> Option<Server> {
         idle_grace: idle_grace?,
         drain_timeout: drain_timeout?,
         upgrade_socket: upgrade_socket?,
+        upgrade_timeout: upgrade_timeout?,
     })
 }

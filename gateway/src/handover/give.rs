@@ -7,17 +7,18 @@ use std::{
         fd::{AsFd as _, BorrowedFd},
         unix::net::UnixListener,
     },
+    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, Interest},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest},
     net::UnixStream,
     time::{sleep, timeout},
 };
 
 use crate::handover::{
-    LONGEST_START, LONGEST_STEP,
-    message::{READY, check_peer, send},
+    LONGEST_STEP,
+    message::{AGREED, GIVEN_UP, READY, check_peer, send},
 };
 
 /// The sockets that a successor gets, and the one on which it is awaited.
@@ -44,8 +45,8 @@ impl Offer {
         Ok(Self { awaited_on, sockets })
     }
 
-    /// Waits for a successor that serves, however many fail before it.
-    pub async fn until_relieved(self) -> Relieved {
+    /// Waits for a successor that serves, however many fail before it. Each has as long as `patience` says when it comes.
+    pub async fn until_relieved(self, patience: impl Fn() -> Duration) -> Relieved {
         let listener = self.awaited_on.try_clone().and_then(tokio::net::UnixListener::from_std);
         let listener = match listener {
             Ok(listener) => listener,
@@ -56,7 +57,7 @@ impl Offer {
         };
         loop {
             let given = match listener.accept().await {
-                Ok((connection, _)) => self.give(connection).await,
+                Ok((connection, _)) => self.give(connection, patience()).await,
                 // Out of descriptors, most likely: not for ever.
                 Err(error) => {
                     sleep(LONGEST_STEP).await;
@@ -72,18 +73,32 @@ impl Offer {
         }
     }
 
-    async fn give(&self, mut connection: UnixStream) -> io::Result<Relieved> {
+    async fn give(&self, mut connection: UnixStream, patience: Duration) -> io::Result<Relieved> {
         check_peer(&connection)?;
         let sockets: Vec<BorrowedFd<'_>> =
             self.sockets.iter().map(TcpListener::as_fd).chain([self.awaited_on.as_fd()]).collect();
         let sent = connection.async_io(Interest::WRITABLE, || send(&connection, &sockets));
         timeout(LONGEST_STEP, sent).await??;
         tracing::info!("a successor has the listening sockets and starts");
-        match timeout(LONGEST_START, connection.read_u8()).await? {
-            Ok(READY) => Ok(Relieved { _connection: connection }),
-            Ok(_) => Err(io::Error::other("it said something else than that it is ready")),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(io::Error::other("it ended")),
-            Err(error) => Err(error),
+        let Ok(said) = timeout(patience, connection.read_u8()).await else {
+            // It may only be held up, and would serve beside this process as soon as it goes on.
+            connection.write_u8(GIVEN_UP).await?;
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it took longer than server.upgrade_timeout"));
+        };
+        match said {
+            Ok(READY) => {}
+            Ok(_) => return Err(io::Error::other("it said something else than that it is ready")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(io::Error::other("it ended")),
+            Err(error) => return Err(error),
         }
+        // A service manager that did not know of the successor when this process ends would take the service for ended. One
+        // that goes on without our consent has said that much already.
+        let _ = connection.write_u8(AGREED).await;
+        match timeout(LONGEST_STEP, connection.read_u8()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Err(io::Error::other("it ended")),
+            Err(_) => tracing::warn!("the successor did not say in time that the service manager knows of it"),
+        }
+        Ok(Relieved { _connection: connection })
     }
 }

@@ -28,6 +28,15 @@ const VERSION: u8 = 1;
 /// What the successor says when it serves.
 pub(super) const READY: u8 = b'R';
 
+/// What the predecessor says to that: the successor is the gateway from now on.
+pub(super) const AGREED: u8 = b'A';
+
+/// What it says instead when its patience was over before: it is the gateway, and remains it.
+pub(super) const GIVEN_UP: u8 = b'G';
+
+/// What the successor says when the service manager knows of it, too.
+pub(super) const KNOWN: u8 = b'K';
+
 /// The most sockets that are handed over: two for clients, the admin listener, the upgrade socket, and room for more.
 const MOST_SOCKETS: usize = 16;
 

@@ -5,41 +5,57 @@
 
 use std::{
     env, io,
-    process::{Child, Command},
+    process::{Child, Command, ExitStatus},
 };
 
 use sd_notify::NotifyState;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
-};
+use tokio::{signal::unix::Signal, time::timeout};
+
+use crate::runtime::Shared;
+
+/// The signals that this takes.
+#[derive(Debug)]
+pub struct SuccessorSignals {
+    /// SIGUSR2: start one.
+    pub upgrade: Signal,
+    /// SIGCHLD: one may have ended.
+    pub child: Signal,
+}
 
 /// Starts a successor at each SIGUSR2, one at a time. Whether it takes over is decided on the upgrade socket.
-pub async fn keep_starting(may_be_relieved: bool) {
-    let mut signals = match signal(SignalKind::user_defined2()) {
-        Ok(signals) => signals,
-        Err(error) => {
-            tracing::error!(%error, "SIGUSR2 cannot be received; start the successor by hand");
-            return std::future::pending().await;
-        }
-    };
+pub async fn keep_starting(shared: &Shared, mut signals: SuccessorSignals) {
     loop {
-        signals.recv().await;
-        if !may_be_relieved {
+        signals.upgrade.recv().await;
+        if shared.started.server.upgrade_socket.is_none() {
             tracing::warn!("told to upgrade, but without server.upgrade_socket a successor cannot take over");
             continue;
         }
+        let patience = shared.runtime().config.server.upgrade_timeout;
         match start() {
             Ok(mut child) => {
                 tracing::info!(successor = child.id(), "told to upgrade: a successor starts");
-                // When it takes over, nobody waits here any more.
-                let ended = spawn_blocking(move || child.wait()).await;
-                let status = ended.map_err(io::Error::other).flatten().map(|status| status.to_string());
-                let status = status.unwrap_or_else(|error| error.to_string());
-                tracing::error!(%status, "the successor ended before it served");
+                let mut status = timeout(patience, ended(&mut child, &mut signals.child)).await;
+                if status.is_err() && !shared.stopping.is_draining() {
+                    // Held up, most likely: it would be in the way of the next one.
+                    let _ = child.kill();
+                    status = Ok(ended(&mut child, &mut signals.child).await);
+                }
+                if let Ok(status) = status {
+                    let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                    tracing::error!(%status, "the successor ended before it served");
+                }
             }
             Err(error) => tracing::error!(%error, "a successor cannot be started"),
         }
+    }
+}
+
+async fn ended(child: &mut Child, signals: &mut Signal) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        signals.recv().await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
             net::{UnixListener, UnixStream},
         },
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::net::{
@@ -20,7 +20,7 @@ use rustix::net::{
 
 use crate::handover::{
     HandoverError, LONGEST_STEP,
-    message::{READY, check_peer, receive, tcp_address, unix_path},
+    message::{AGREED, GIVEN_UP, KNOWN, READY, check_peer, receive, tcp_address, unix_path},
 };
 
 /// Successors that may wait to connect; only one is ever served.
@@ -30,6 +30,7 @@ const BACKLOG: i32 = 4;
 #[derive(Debug)]
 pub struct Predecessor {
     connection: UnixStream,
+    path: PathBuf,
     sockets: Vec<OwnedFd>,
 }
 
@@ -45,7 +46,7 @@ impl Predecessor {
             connection.set_read_timeout(Some(LONGEST_STEP))?;
             connection.set_write_timeout(Some(LONGEST_STEP))?;
             let sockets = receive(&connection)?;
-            Ok(Self { connection, sockets })
+            Ok(Self { connection, path: path.to_owned(), sockets })
         });
         let failed = |source| Err(HandoverError { path: path.to_owned(), source });
         match received {
@@ -73,14 +74,32 @@ impl Predecessor {
         Some(UnixListener::from(self.sockets.swap_remove(place)))
     }
 
-    /// Tells it that we serve, and waits until it accepts nothing more. Sockets that nobody asked for are closed.
-    pub fn relieve(mut self) {
+    /// Tells it that we serve, then, with its consent, the service manager, and waits until it accepts nothing more. Sockets
+    /// that nobody asked for are closed.
+    ///
+    /// # Errors
+    /// When it has given us up before, and serves.
+    pub fn relieve(mut self, tell_service_manager: impl FnOnce()) -> Result<(), HandoverError> {
         self.sockets.clear();
-        let told = self.connection.write_all(&[READY]);
-        // It closes the connection when it has let go. One that has died has let go, too.
-        if let Err(error) = told.and_then(|()| self.connection.read(&mut [0]).map(drop)) {
-            tracing::warn!(%error, "the gateway before this one did not say that it has let go");
+        let mut said = [0];
+        // One that has given us up has closed the connection; what it said before is still there to be read.
+        let _ = self.connection.write_all(&[READY]);
+        let heard = self.connection.read(&mut said);
+        if heard.is_ok_and(|octets| octets > 0) && said == [GIVEN_UP] {
+            let source =
+                io::Error::new(io::ErrorKind::TimedOut, "it did not wait longer than its server.upgrade_timeout");
+            return Err(HandoverError { path: self.path, source });
         }
+        tell_service_manager();
+        // It closes the connection when it has let go. One that has died has let go, too; one that cannot move now finds
+        // "ready" when it can.
+        let released = self.connection.write_all(&[KNOWN]).and_then(|()| self.connection.read(&mut [0]));
+        if said == [AGREED] && released.is_ok() {
+            tracing::info!("the gateway before this one accepts nothing more; this one is alone");
+        } else {
+            tracing::warn!("the gateway before this one did not say that it has let go");
+        }
+        Ok(())
     }
 }
 

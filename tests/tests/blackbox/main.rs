@@ -31,6 +31,7 @@ mod stopping;
 mod strangers;
 mod streams;
 mod strictness;
+mod successors;
 mod tls;
 mod todos;
 mod upgrade;
@@ -237,6 +238,12 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         stopping::http2_clients_are_told_and_their_streams_finish,
         stopping::who_has_just_connected_is_served,
         stopping::a_second_signal_stops_at_once,
+        stopping::every_http2_request_has_its_line,
+        stopping::whoever_is_ready_takes_signals,
+        successors::one_that_was_given_up_serves_whom_it_has_accepted_and_ends,
+        successors::one_that_is_agreed_to_tells_the_manager_first,
+        successors::one_that_was_frozen_does_not_serve_beside_the_gateway,
+        successors::one_that_a_signal_started_and_hangs_is_killed,
         upgrade::a_new_process_takes_over_and_no_request_fails,
         upgrade::a_successor_that_fails_changes_nothing,
         upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,

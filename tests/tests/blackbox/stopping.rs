@@ -8,12 +8,18 @@ use http::Request;
 use tempfile::TempDir;
 use todo_tests::{
     origin::{Origin, ok},
-    process::Signal,
+    ports,
+    process::{Process, Signal, tier},
     raw::{connect_tls, read_answer, tls_config},
     stack::Gateway,
     wait::eventually,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Semaphore, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpStream, UnixDatagram},
+    sync::Semaphore,
+    time::timeout,
+};
 use tokio_rustls::client::TlsStream;
 
 use crate::service::Services;
@@ -154,4 +160,74 @@ pub(crate) async fn a_handshake_under_way_is_finished_and_served(_: &Services) {
     let answer = read_answer(&mut stream, false).await.unwrap();
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
     assert!(edge.gateway.process.wait(PATIENCE).await.success());
+}
+
+pub(crate) async fn every_http2_request_has_its_line(_: &Services) {
+    const STREAMS: usize = 60;
+    let mut edge = Edge::start().await;
+    let (mut stays, mut leaves) = (speak_h2(edge.connect("h2").await).await, {
+        let (sender, connection) = h2::client::handshake(edge.connect("h2").await).await.unwrap();
+        (sender, tokio::spawn(connection))
+    });
+    let answered: Vec<_> = (0..STREAMS).map(|_| ask(&mut stays)).collect();
+    let unanswered: Vec<_> = (0..STREAMS).map(|_| ask(&mut leaves.0)).collect();
+    edge.asked(2 * STREAMS).await;
+    edge.stop().await;
+    // One client goes with all it has asked for, the other one waits for its answers.
+    leaves.1.abort();
+    drop((leaves.0, unanswered));
+    edge.allowed.add_permits(2 * STREAMS);
+    for answer in answered {
+        assert_eq!(answer.await, (200, Bytes::from("finished")));
+    }
+    drop(stays);
+    assert!(edge.gateway.process.wait(PATIENCE).await.success());
+    let log = edge.gateway.access_log();
+    let statuses = log.iter().filter(|line| line["kind"] == "request").map(|line| line["status"].as_u64());
+    let (whole, others): (Vec<_>, Vec<_>) = statuses.partition(|status| *status == Some(200));
+    assert_eq!(whole.len() + others.len(), 2 * STREAMS, "{whole:?} {others:?}");
+    assert!(whole.len() >= STREAMS, "{whole:?} {others:?}");
+}
+
+/// Completes when `/readyz` says yes, as soon as anybody can know: no pause in between.
+async fn is_ready(admin: u16) {
+    let ask = async || {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin)).await.ok()?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.ok()?;
+        let answer = read_answer(&mut stream, false).await.ok()?;
+        (answer.status == 200).then_some(())
+    };
+    timeout(PATIENCE, async { while ask().await.is_none() {} }).await.unwrap();
+}
+
+pub(crate) async fn whoever_is_ready_takes_signals(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Gateway::start(folder.path(), &[ports::free().unwrap()], "").await.unwrap();
+    assert!(first.process.stop(Signal::Terminate).await.success());
+    let socket = folder.path().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    for round in 0..40 {
+        let mut command = tier("todo-gateway").unwrap();
+        command.args(["run", "--config"]).arg(&first.config);
+        let has_manager = round % 4 < 2;
+        if has_manager {
+            command.env("NOTIFY_SOCKET", &socket);
+        }
+        let mut process = Process::start(&format!("gateway-{round}"), folder.path(), &mut command).unwrap();
+        if has_manager {
+            timeout(PATIENCE, manager.recv(&mut [0; 64])).await.unwrap().unwrap();
+        } else {
+            is_ready(first.admin_port).await;
+        }
+        if round % 2 == 0 {
+            process.signal(Signal::HangUp);
+            eventually("the reload", PATIENCE, async || {
+                assert_eq!(process.ended(), None, "in round {round}");
+                process.errors().contains("the configuration was reloaded").then_some(())
+            })
+            .await;
+        }
+        process.signal(Signal::Terminate);
+        assert_eq!(process.wait(PATIENCE).await.code(), Some(0), "in round {round}: {}", process.errors());
+    }
 }

@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::service::Services;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the origin answers to a target: no other target has the same.
 fn body(target: &str) -> String {
@@ -29,14 +29,14 @@ fn questions() -> Vec<Question> {
     (0..50).map(|number| format!("/v1/{number}")).map(|path| Question { body: body(&path), path }).collect()
 }
 
-struct Edge {
-    gateway: Gateway,
+pub(crate) struct Edge {
+    pub(crate) gateway: Gateway,
     _origin: Origin,
     folder: TempDir,
 }
 
 impl Edge {
-    async fn start(extra: &str) -> Self {
+    pub(crate) async fn start(extra: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let origin = Origin::start(async |request| ok(&body(request.target()))).await.unwrap();
         let socket = folder.path().join("upgrade.sock");
@@ -45,18 +45,18 @@ impl Edge {
         Self { gateway, _origin: origin, folder }
     }
 
-    async fn load(&self) -> Load {
+    pub(crate) async fn load(&self) -> Load {
         Load::start(self.gateway.https_port, &self.gateway.ca(), None, questions()).await.unwrap()
     }
 }
 
 /// Which process answers on the admin listener.
-async fn started(gateway: &Gateway) -> Option<String> {
+pub(crate) async fn started(gateway: &Gateway) -> Option<String> {
     let metrics = gateway.admin().ok()?.send("GET", "/metrics", &[], None).await.ok()?;
     metrics.text.lines().find(|line| line.starts_with("process_start_time_seconds")).map(str::to_owned)
 }
 
-async fn says(process: &Process, sentence: &str) {
+pub(crate) async fn says(process: &Process, sentence: &str) {
     eventually(sentence, PATIENCE, async || process.errors().contains(sentence).then_some(())).await;
 }
 

@@ -46,6 +46,7 @@ pub(super) fn rows() -> Vec<Row> {
         ["server.idle_grace"] => idle_grace,
         ["server.drain_timeout"] => drain_timeout,
         ["server.upgrade_socket"] => upgrade_socket,
+        ["server.upgrade_timeout"] => upgrade_timeout,
         ["listen.https", "listen.http", "listen.redirect_port"] => listeners,
         ["listen.proxy_protocol", "listen.proxy_sources"] => proxy_protocol,
         ["listen.http_action"] => http_action,
@@ -238,6 +239,21 @@ async fn upgrade_socket(_: &Services) {
     let error = edge.gateway.restart().await.expect_err("no socket").to_string();
     assert!(error.contains("server.upgrade_socket") && error.contains("no socket"), "{error}");
     assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody's");
+}
+
+async fn upgrade_timeout(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("upgrade.sock");
+    let settings = format!("[server]\nupgrade_socket = \"{}\"\nupgrade_timeout = \"300ms\"\n", socket.display());
+    let edge = edge(&settings).await;
+    // One that asks for the sockets and says nothing more.
+    let mut silent = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let start = Instant::now();
+    let mut heard = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut heard).await;
+    assert!(start.elapsed() < Duration::from_secs(30), "the default is a minute");
+    assert_eq!(heard.last(), Some(&b'G'), "it is told that it was given up");
+    edge.client.get("/v1/x").await.expect(200);
 }
 
 async fn drain_timeout(_: &Services) {
