@@ -5,7 +5,7 @@ use std::io;
 use pingora::{Error, ErrorSource, ErrorType};
 use todo_shared::problem::Code;
 
-use crate::edge::Closed;
+use crate::edge::{Closed, ConnectionInfo};
 
 /// The why-code of an error; `None` where the client is gone and nobody is left to tell.
 ///
@@ -33,8 +33,12 @@ pub fn code_of(error: &Error, body_is_whole: bool) -> Option<Code> {
     }
 }
 
-/// Why the connection ends, where no answer can say it: the client was too slow, and the answer has begun.
-pub fn closed_of(error: &Error) -> Option<Closed> {
+/// Why the connection ends, where no answer can say it: it was cut, or the client was too slow and the answer has begun.
+pub fn closed_of(connection: Option<&ConnectionInfo>, error: &Error) -> Option<Closed> {
+    connection.and_then(ConnectionInfo::was_cut_for).or_else(|| was_too_slow(error))
+}
+
+fn was_too_slow(error: &Error) -> Option<Closed> {
     use ErrorType::{ReadError, ReadTimedout, WriteError, WriteTimedout};
     if *error.esource() != ErrorSource::Downstream {
         return None;
@@ -93,8 +97,8 @@ mod tests {
         };
         assert_eq!(code_of(&read_error(io::ErrorKind::InvalidData), true), Some(Code::RequestMalformed));
         assert_eq!(code_of(&read_error(io::ErrorKind::TimedOut), true), Some(Code::RequestTimeout));
-        assert_eq!(closed_of(&read_error(io::ErrorKind::TimedOut)), Some(Closed::BodyTimeout));
+        assert_eq!(was_too_slow(&read_error(io::ErrorKind::TimedOut)), Some(Closed::BodyTimeout));
         let reset = read_error(io::ErrorKind::ConnectionReset);
-        assert_eq!((code_of(&reset, true), closed_of(&reset)), (None, None));
+        assert_eq!((code_of(&reset, true), was_too_slow(&reset)), (None, None));
     }
 }

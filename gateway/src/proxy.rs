@@ -272,7 +272,7 @@ impl ProxyHttp for Proxy {
             // The answer was whole before the request; how that ended is no part of it.
             Some(Code::RequestTimeout | Code::RequestMalformed) if context.upstream_ended.is_some() => 0,
             code => {
-                let closed = failure::closed_of(error).map(Closed::as_str);
+                let closed = failure::closed_of(connection_info(session), error).map(Closed::as_str);
                 // A refusal that could not be sent keeps its own.
                 context.reason = closed.or(code.map(Code::as_str)).or(context.reason);
                 code.map_or(0, |code| code.status().as_u16())

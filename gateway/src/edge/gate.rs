@@ -27,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::edge::{chunks::Chunks, head::Framing, stream::EdgeStream};
+use crate::edge::{Closed, age::Age, chunks::Chunks, head::Framing, stream::EdgeStream};
 
 /// How much of later requests is held while one is served, in octets.
 pub(super) const MOST_HELD: usize = 64 << 10;
@@ -53,11 +53,12 @@ pub(crate) struct Gate {
     /// How many octets at the front of `held` may pass.
     passable: usize,
     body: Body,
+    age: Age,
 }
 
 impl Gate {
     pub(crate) fn new(io: EdgeStream) -> Self {
-        Self { io: Some(io), held: BytesMut::new(), passable: 0, body: Body::Length(0) }
+        Self { io: Some(io), held: BytesMut::new(), passable: 0, body: Body::Length(0), age: Age::default() }
     }
 
     /// What has arrived and belongs to no request yet.
@@ -93,6 +94,11 @@ impl Gate {
             Framing::Chunked => Body::Chunked(Chunks::new()),
         };
         self.held.split_to(octets.min(self.held.len()))
+    }
+
+    /// When the request that is let in now has to be over, however young it is.
+    pub(crate) const fn age(&mut self) -> &mut Age {
+        &mut self.age
     }
 
     /// Whether the request has been read to its end, so that another may follow.
@@ -150,7 +156,21 @@ impl AsyncRead for Gate {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let gate = &mut *self;
+        let read = self.poll_request(context, buffer);
+        if read.is_pending() && self.age.is_over(context) {
+            if let Some(io) = &self.io {
+                io.info().cut(Closed::AgeLimit);
+            }
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        read
+    }
+}
+
+impl Gate {
+    /// Reads what is left of the request, and later ones into `held`.
+    fn poll_request(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let gate = self;
         loop {
             if gate.passable > 0 {
                 let octets = gate.held.split_to(gate.passable.min(buffer.remaining()).min(gate.held.len()));

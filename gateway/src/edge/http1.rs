@@ -63,6 +63,7 @@ pub(super) async fn serve<SV>(
             }
         };
         let head = gate.open(octets, framing);
+        gate.age().begin(presence.info.opened, Instant::now().into_std(), settings.max_age, settings.age_grace);
         let mut session = ServerSession::new_http1(Box::new(gate));
         // Zero: the connection is kept and Pingora does not wait for anything on it.
         session.set_keepalive(Some(0));
@@ -76,7 +77,9 @@ pub(super) async fn serve<SV>(
         }
         session.set_pipelined_prefix(head);
         presence.served += 1;
-        let Some(reused) = proxy.process_new_http(session, shutdown).await else { return };
+        let reused = proxy.process_new_http(session, shutdown).await;
+        presence.reason = presence.info.was_cut_for().or(presence.reason);
+        let Some(reused) = reused else { return };
         let (stream, settings) = reused.consume();
         kept = settings;
         match stream.into_any().downcast::<Gate>() {

@@ -151,7 +151,12 @@ pub(super) async fn serve<SV>(
                 leaving = Some(Some(Closed::AgeLimit));
                 end.as_mut().reset(tokio::time::Instant::now() + settings.age_grace);
             }
-            () = &mut end => break leaving.flatten(),
+            () = &mut end => {
+                if let Some(reason) = leaving.flatten() {
+                    presence.info.cut(reason);
+                }
+                break leaving.flatten();
+            }
         }
     };
     presence.refused_streams = seen.refused_streams();

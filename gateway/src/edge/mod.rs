@@ -6,6 +6,7 @@
 //!
 //! The edge knows nothing of routes, logs or metrics: what it needs and whom it tells stands behind [`Surroundings`].
 
+mod age;
 mod caps;
 mod chunks;
 mod closed;

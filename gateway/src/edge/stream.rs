@@ -10,7 +10,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll, ready},
     time::{Duration, Instant, SystemTime},
 };
@@ -26,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
 use crate::edge::{
+    Closed,
     caps::Slot,
     flood::FloodLimits,
     paced::Paced,
@@ -84,12 +85,24 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsInfo>,
     /// When requests could begin on it.
     pub opened: Instant,
+    cut: OnceLock<Closed>,
 }
 
 impl ConnectionInfo {
     /// Whether it has lasted this long.
     pub fn is_older_than(&self, age: Duration) -> bool {
         self.opened.elapsed() >= age
+    }
+
+    /// What is still on it is cut, for this reason.
+    pub(crate) fn cut(&self, reason: Closed) {
+        // The first reason is the reason.
+        let _ = self.cut.set(reason);
+    }
+
+    /// Why what was on it has been cut by us.
+    pub fn was_cut_for(&self) -> Option<Closed> {
+        self.cut.get().copied()
     }
 }
 
@@ -134,6 +147,7 @@ impl EdgeStream {
             protocol: Protocol::Http1,
             tls: None,
             opened: Instant::now(),
+            cut: OnceLock::new(),
         };
         Self::new(Transport::Plain(Box::new(stream)), info, None, slot)
     }
@@ -154,8 +168,15 @@ impl EdgeStream {
         let tls = TlsInfo { version, resumed: session.handshake_kind() == Some(HandshakeKind::Resumed) };
         let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str()).unwrap_or_default();
         let digest = SslDigest::new(cipher, version_name, None, None, Vec::new());
-        let info =
-            ConnectionInfo { peer, local, endpoint: Endpoint::Https, protocol, tls: Some(tls), opened: Instant::now() };
+        let info = ConnectionInfo {
+            peer,
+            local,
+            endpoint: Endpoint::Https,
+            protocol,
+            tls: Some(tls),
+            opened: Instant::now(),
+            cut: OnceLock::new(),
+        };
         let mut stream = Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)?;
         if protocol == Protocol::Http2 {
             stream.frames = Some(Box::new(FrameWatch::new(floods, Arc::clone(&stream.seen))));

@@ -252,7 +252,10 @@ impl Context {
         let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
+        let is_cut = connection_info(session).is_some_and(|connection| connection.was_cut_for().is_some());
         match self.reason {
+            // A connection with all that is on it: the edge counts that, once.
+            Some(_) if is_cut => {}
             Some(reason) if Closed::ALL.iter().any(|closed| closed.as_str() == reason) => {
                 metrics.connections_closed.with_label_values(&[reason]).inc();
             }

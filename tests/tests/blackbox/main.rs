@@ -265,6 +265,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         streams::compressed_pieces_are_not_held_back,
         streams::a_slow_reader_slows_the_origin,
         streams::the_origin_sees_a_client_leave,
+        streams::an_old_connection_is_cut_whatever_it_carries,
         why_codes::a_refusal_has_one_code_everywhere,
         why_codes::a_closed_connection_has_one_code_everywhere,
         why_codes::every_code_of_the_gateway_is_provoked,

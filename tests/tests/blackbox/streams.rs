@@ -12,7 +12,12 @@ use std::{
 };
 
 use reqwest::Response;
-use todo_tests::{raw::PATIENCE, stack::Gateway, stage::Stage, wait::eventually};
+use todo_tests::{
+    raw::{PATIENCE, read_answer},
+    stack::Gateway,
+    stage::Stage,
+    wait::eventually,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -274,4 +279,49 @@ pub(crate) async fn the_origin_sees_a_client_leave(_: &Services) {
         drop(reader);
         closes(origin).await;
     }
+}
+
+pub(crate) async fn an_old_connection_is_cut_whatever_it_carries(_: &Services) {
+    const AGE: Duration = Duration::from_millis(600);
+    let young = "[server]\ndrain_timeout = \"900ms\"\n[connections]\nmax_age = \"600ms\"\n";
+    let mut edge = edge(&format!("{young}{ROUTES}")).await;
+    for (over_h2, path) in [(false, "/v1/events?1"), (true, "/v1/events?2")] {
+        let begun = Instant::now();
+        let (mut reader, mut origin) = edge.begin(over_h2, path, &[], EVENTS).await;
+        let mut pieces = 0;
+        loop {
+            let _ = origin.write_all(chunk("data: x\n\n").as_bytes()).await;
+            if reader.next().await.is_empty() {
+                break;
+            }
+            pieces += 1;
+            assert!(begun.elapsed() < Duration::from_secs(20), "the route has no end of its own before that");
+        }
+        assert!(pieces > 0 && begun.elapsed() > AGE, "it had its time: {pieces} {:?}", begun.elapsed());
+        closes(origin).await;
+    }
+    // One that is silent, and a request that came to a connection that had grown old: it has the grace for itself.
+    let (mut reader, origin) = edge.begin(false, "/v1/events?3", &[], EVENTS).await;
+    let mut waiting = edge.gateway.connect().await.unwrap();
+    assert_eq!(reader.next().await, b"", "silence is cut as well");
+    closes(origin).await;
+    waiting.write_all(b"GET /v1/events?4 HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut origin = edge.stage.request().await;
+    origin.write_all(format!("{EVENTS}{}0\r\n\r\n", chunk("late")).as_bytes()).await.unwrap();
+    let answer = read_answer(&mut waiting, false).await.unwrap();
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+
+    let lines = eventually("four lines", PATIENCE, async || {
+        let log = edge.gateway.access_log();
+        let lines: Vec<_> = log.into_iter().filter(|line| line["kind"] == "request").collect();
+        (lines.len() == 4).then_some(lines)
+    })
+    .await;
+    let told: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["reason"].as_str())).collect();
+    let cut = (Some(200), Some("age_limit"));
+    assert_eq!(told, [cut, cut, cut, (Some(200), None)]);
+    let metrics = edge.gateway.admin().unwrap().get("/metrics").await.expect(200).text;
+    let counted =
+        metrics.lines().find(|line| line.starts_with("gateway_connections_closed_total{reason=\"age_limit\"}"));
+    assert!(counted.is_some_and(|line| line.ends_with(" 4")), "each connection once: {counted:?}");
 }
