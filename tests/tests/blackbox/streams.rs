@@ -301,8 +301,8 @@ pub(crate) async fn an_old_connection_is_cut_whatever_it_carries(_: &Services) {
         closes(origin).await;
     }
     // One that is silent, and a request that came to a connection that had grown old: it has the grace for itself.
-    let (mut reader, origin) = edge.begin(false, "/v1/events?3", &[], EVENTS).await;
     let mut waiting = edge.gateway.connect().await.unwrap();
+    let (mut reader, origin) = edge.begin(false, "/v1/events?3", &[], EVENTS).await;
     assert_eq!(reader.next().await, b"", "silence is cut as well");
     closes(origin).await;
     waiting.write_all(b"GET /v1/events?4 HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
