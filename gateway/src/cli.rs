@@ -53,7 +53,7 @@ struct TicketKeyArgs {
     /// How long the key is good: its tickets are resumed until then. Add keys twice in this time
     #[arg(long, default_value = "24h", value_parser = lifetime)]
     lifetime: Duration,
-    /// How long the file takes to reach every gateway: the key is not used before
+    /// How long the file takes to reach every gateway: the key is not used before, unless no other one is in force then
     #[arg(long, default_value = "10min", value_parser = lead)]
     lead: Duration,
 }

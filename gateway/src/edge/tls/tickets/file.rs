@@ -1,9 +1,10 @@
 //! The file of ticket keys: a line for each, `<from> <until> <key>`, times in RFC 3339 and the key in base64.
 //!
-//! It holds secrets that open every session of their time: no sentence, log or `Debug` repeats what it holds.
+//! It holds secrets that open every session of their time: no sentence, log or `Debug` repeats what it holds, and memory that
+//! held a key is wiped. Buffers begin as large as they become, because one that grows leaves its old memory as it was.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown},
@@ -21,7 +22,13 @@ const KEY: usize = 32;
 const MOST_KEYS: usize = 16;
 
 /// More than that many lines need, in octets.
-const LARGEST: u64 = 1 << 14;
+const LARGEST: usize = 1 << 14;
+
+/// Octets of a key in base64.
+const ENCODED: usize = KEY.div_ceil(3) * 4;
+
+/// More than two times and a key need, in octets.
+const LONGEST_LINE: usize = 64 + ENCODED;
 
 const HEADER: &str =
     "# Keys of TLS session tickets: from, until, key. `todo-gateway ticket-key` adds the next one. Secret.\n";
@@ -66,10 +73,10 @@ pub(crate) fn load(file: &Path) -> Result<(Vec<Entry>, u32), TicketKeyError> {
     let unreadable = |source| TicketKeyError::Unreadable { file: file.to_owned(), source };
     let opened = File::open(file).map_err(unreadable)?;
     let mode = opened.metadata().map_err(unreadable)?.mode() & 0o777;
-    let mut text = Zeroizing::new(String::new());
-    opened.take(LARGEST + 1).read_to_string(&mut text).map_err(unreadable)?;
+    let mut text = Zeroizing::new(String::with_capacity(LARGEST + 2));
+    opened.take(LARGEST as u64 + 1).read_to_string(&mut text).map_err(unreadable)?;
     let too_many = TicketKeyError::TooMany { file: file.to_owned() };
-    if text.len() as u64 > LARGEST {
+    if text.len() > LARGEST {
         return Err(too_many);
     }
     let entries =
@@ -91,14 +98,16 @@ fn parse_line(line: &str) -> Result<Entry, &'static str> {
     if until <= from {
         return Err("its end has to be after its beginning");
     }
-    let octets = STANDARD.decode(key).map(Zeroizing::new).ok();
-    let key = octets.and_then(|octets| <[u8; KEY]>::try_from(octets.as_slice()).ok());
-    Ok(Entry { from, until, key: Zeroizing::new(key.ok_or("expected 32 octets in base64")?) })
+    // The decoder asks for room for whole groups of three.
+    let mut octets = Zeroizing::new([0; KEY.next_multiple_of(3)]);
+    let is_key = STANDARD.decode_slice(key, octets.as_mut_slice()).is_ok_and(|length| length == KEY);
+    let key = octets.first_chunk().filter(|_| is_key).ok_or("expected 32 octets in base64")?;
+    Ok(Entry { from, until, key: Zeroizing::new(*key) })
 }
 
 /// Adds a key to the file, which is made where there is none, and leaves out those that have ended: the rotation.
 ///
-/// Its time begins after `lead`, in which the file reaches every gateway; at once where no other key is in force.
+/// Its time begins after `lead`, in which the file reaches every gateway, or when no other key is in force any more.
 ///
 /// # Errors
 /// When the file is not what it should be, or cannot be replaced; it is then as it was.
@@ -108,23 +117,49 @@ pub fn add(file: &Path, lifetime: Duration, lead: Duration, now: SystemTime) -> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => (Vec::new(), None),
         Err(source) => return Err(TicketKeyError::Unreadable { file: file.to_owned(), source }),
     };
-    entries.retain(|entry| now < entry.until);
-    let in_force = entries.iter().any(|entry| entry.from <= now);
-    let from = if in_force { now + lead } else { now };
     let mut key = Zeroizing::new([0; KEY]);
     aws_lc_rs::rand::fill(&mut *key).map_err(|_| TicketKeyError::Randomness)?;
-    entries.insert(0, Entry { from, until: from + lifetime, key });
+    rotate(&mut entries, key, lifetime, lead, now);
     if entries.len() > MOST_KEYS {
         return Err(TicketKeyError::TooMany { file: file.to_owned() });
     }
-    let text = Zeroizing::new(entries.iter().fold(HEADER.to_owned(), |text, entry| text + &line(entry)));
-    replace(file, text.as_bytes(), owner.as_ref())
-        .map_err(|source| TicketKeyError::Unwritable { file: file.to_owned(), source })
+    let mut text = Zeroizing::new(String::with_capacity(HEADER.len() + entries.len() * LONGEST_LINE));
+    text.push_str(HEADER);
+    let written = entries.iter().try_for_each(|entry| write_line(&mut text, entry));
+    let replaced = written.map_err(io::Error::other).and_then(|()| replace(file, text.as_bytes(), owner.as_ref()));
+    replaced.map_err(|source| TicketKeyError::Unwritable { file: file.to_owned(), source })
 }
 
-fn line(entry: &Entry) -> String {
+/// Puts a key in front, and leaves out those that have ended.
+pub(super) fn rotate(
+    entries: &mut Vec<Entry>,
+    key: Zeroizing<[u8; KEY]>,
+    lifetime: Duration,
+    lead: Duration,
+    now: SystemTime,
+) {
+    entries.retain(|entry| now < entry.until);
+    let from = (now + lead).min(covered(entries, now));
+    entries.insert(0, Entry { from, until: from + lifetime, key });
+}
+
+/// Until when there is a key in force, from now on without a gap.
+fn covered(entries: &[Entry], now: SystemTime) -> SystemTime {
+    let mut end = now;
+    while let Some(next) =
+        entries.iter().filter(|entry| entry.from <= end && end < entry.until).max_by_key(|entry| entry.until)
+    {
+        end = next.until;
+    }
+    end
+}
+
+fn write_line(text: &mut String, entry: &Entry) -> fmt::Result {
     let time = humantime::format_rfc3339_seconds;
-    format!("{} {} {}\n", time(entry.from), time(entry.until), STANDARD.encode(*entry.key))
+    let mut key = Zeroizing::new([0; ENCODED]);
+    STANDARD.encode_slice(entry.key.as_slice(), key.as_mut_slice()).map_err(|_| fmt::Error)?;
+    let key = std::str::from_utf8(key.as_slice()).map_err(|_| fmt::Error)?;
+    writeln!(text, "{} {} {key}", time(entry.from), time(entry.until))
 }
 
 /// Whoever reads the file finds the old keys or the new ones, whole, as the user that could read it before.

@@ -3,7 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::*;
+use super::{file::rotate, *};
 use crate::edge::tls::testing::{DAY, today};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -59,6 +59,33 @@ fn the_newest_key_in_force_seals_and_every_one_in_force_opens() {
 }
 
 #[test]
+fn a_sibling_whose_clock_is_ahead_seals_what_we_open() {
+    let (_folder, entries) = rotated(2);
+    let (ours, sibling) = (SharedTickets::new(&entries), SharedTickets::new(&entries));
+    // The second key's time begins after thirteen hours. By our clock that is a minute away.
+    let begins = today() + 13 * HOUR;
+    let now = begins - Duration::from_mins(1);
+    let ticket = sibling.seal(b"session", begins).unwrap();
+    assert_ne!(ours.seal(b"session", now).unwrap()[..NAME], ticket[..NAME], "ours is still the first key");
+    assert_eq!(ours.open(&ticket, now).as_deref(), Some(b"session".as_slice()));
+    // The other way round: what we seal is good for the sibling until the key's end by its clock.
+    let ticket = ours.seal(b"session", now).unwrap();
+    assert_eq!(sibling.open(&ticket, begins).as_deref(), Some(b"session".as_slice()));
+}
+
+#[test]
+fn a_key_does_not_begin_after_the_last_one_has_ended() {
+    let (folder, entries) = rotated(1);
+    let file = folder.path().join("ticket.keys");
+    let end = entries[0].until;
+    add(&file, DAY, HOUR, end - HOUR / 2).unwrap();
+    assert_eq!(load(&file).unwrap().0[0].from, end, "its lead would leave half an hour without tickets");
+    // The next one has a key before it that covers its lead.
+    add(&file, DAY, HOUR, end - HOUR / 4).unwrap();
+    assert_eq!(load(&file).unwrap().0[0].from, end + 3 * HOUR / 4);
+}
+
+#[test]
 fn a_file_that_is_none_is_one_sentence_without_its_secrets() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("ticket.keys");
@@ -87,6 +114,22 @@ proptest! {
     fn octets_of_strangers_open_nothing(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
         let tickets = SharedTickets::new(&[Entry::of([7; 32], today(), today() + DAY)]);
         prop_assert_eq!(tickets.open(&octets, today()), None);
+    }
+
+    #[test]
+    fn a_rotation_that_goes_on_leaves_no_moment_without_a_key(
+        rotations in proptest::collection::vec((60_u64..86_400, 0_u64..86_400, 1_u64..3600), 1..8),
+        moment in 0.0_f64..1.0,
+    ) {
+        let (mut entries, mut now) = (Vec::new(), today());
+        for (lifetime, lead, pause) in rotations {
+            let lifetime = Duration::from_secs(lifetime);
+            rotate(&mut entries, [7; 32].into(), lifetime, Duration::from_secs(lead), now);
+            let end = entries[0].until;
+            let then = now + end.duration_since(now).unwrap().mul_f64(moment);
+            prop_assert!(SharedTickets::new(&entries).seal(b"session", then).is_some(), "{:?} {:?}", then, entries);
+            now += Duration::from_secs(pause).min(lifetime);
+        }
     }
 
     #[test]
