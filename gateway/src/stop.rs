@@ -1,10 +1,10 @@
-//! How the gateway ends: told by a signal or relieved by a successor, it drains and leaves.
+//! How the gateway ends: told by a signal, relieved by a successor or given up by a predecessor, it drains and leaves.
 //!
 //! ```text
-//! SIGTERM or SIGINT       not ready, each HTTP/1 answer is the last of its connection; `server.stop_delay` goes by
-//! or another process serves  the same, without the delay (a successor, or a predecessor that gave this one up)
-//! then                    nothing is accepted, GOAWAY over HTTP/2, connections that wait get `server.idle_grace`
-//! until                   the last connection has ended, `server.drain_timeout` is over, or a second signal comes
+//! SIGTERM or SIGINT          not ready, each HTTP/1 answer is the last of its connection; `server.stop_delay` goes by
+//! or another process serves  the same, without the delay
+//! then                       nothing is accepted, GOAWAY over HTTP/2, connections that wait get `server.idle_grace`
+//! until                      the last connection has ended, `server.drain_timeout` is over, or a second signal comes
 //! ```
 
 use std::{

@@ -96,7 +96,7 @@ impl Gate {
         self.held.split_to(octets.min(self.held.len()))
     }
 
-    /// When the request that is let in now has to be over, however young it is.
+    /// When whatever the connection carries has to be over.
     pub(crate) const fn age(&mut self) -> &mut Age {
         &mut self.age
     }

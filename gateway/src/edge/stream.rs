@@ -207,11 +207,12 @@ impl EdgeStream {
         &self.seen
     }
 
-    /// Whether the client owes us the rest of a body.
+    /// Keeps what a stop waits for.
     pub(crate) fn hold(&mut self, accepted: Arc<()>) {
         self.held = Some(accepted);
     }
 
+    /// Whether the client owes us the rest of a body.
     pub(crate) fn await_body(&mut self, awaits: bool) {
         match &mut self.transport {
             Transport::Plain(stream) => stream.await_body(awaits),
