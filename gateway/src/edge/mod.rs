@@ -32,8 +32,8 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 pub(crate) use body_deadline::await_body_until;
+use bytes::Bytes;
 pub use caps::{Cap, CapLimits};
 pub use closed::Closed;
 pub use flood::FloodLimits;
