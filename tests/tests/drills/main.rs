@@ -120,7 +120,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         bench::what_makes_no_sense_is_refused,
         bench::stopped_half_way_it_leaves_nothing,
         fuzz::what_makes_no_sense_is_refused,
-        scan::a_weak_answer_is_named,
+        scan::weak_tls_and_a_weak_answer_are_named,
         images::both_serve_as_production_runs_them,
         images::without_a_configuration_they_refuse,
         images::nothing_private_reaches_a_build,
