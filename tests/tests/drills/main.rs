@@ -120,6 +120,7 @@ fn cases() -> impl IntoIterator<Item = Case> {
         bench::what_makes_no_sense_is_refused,
         bench::stopped_half_way_it_leaves_nothing,
         fuzz::what_makes_no_sense_is_refused,
+        fuzz::a_broken_promise_is_found_and_found_again,
         scan::weak_tls_and_a_weak_answer_are_named,
         images::both_serve_as_production_runs_them,
         images::without_a_configuration_they_refuse,

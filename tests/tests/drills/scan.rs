@@ -6,7 +6,11 @@ use crate::script;
 
 fn scan(folder: &Path) -> Command {
     let mut command = script::command("deploy/bin/scan", &[]);
-    command.env("TMPDIR", folder).env("SCAN_OUTPUT", folder.join("out")).env_remove("SCAN_CONFIG").env_remove("SCAN_PROFILE");
+    command
+        .env("TMPDIR", folder)
+        .env("SCAN_OUTPUT", folder.join("out"))
+        .env_remove("SCAN_CONFIG")
+        .env_remove("SCAN_PROFILE");
     command
 }
 
