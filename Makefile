@@ -58,7 +58,8 @@ check-workflows: ## Are the pipeline's workflows sound and safe? (actionlint, zi
 	@deploy/bin/check-workflows
 
 check-lints: ## Clippy, warnings are errors
-	@cargo clippy --workspace --all-targets --quiet -- -D warnings && echo "check-lints: passed"
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target/fuzz --lib --bins --locked --quiet -- -D warnings && echo "check-lints: passed"
 
 check-licences: ## Licences, bans and sources of all dependencies
 	@deploy/bin/check-licences

@@ -119,7 +119,7 @@ pub fn client_address(octets: &[u8]) {
     longer.append(name.clone(), HeaderValue::from_static(own));
     assert_eq!(rule.resolve(proxy, &longer), ANSWER);
     // Appended by the proxy to the client's own field instead of beside it.
-    if let Some(last) = headers.get_all(&name).iter().last() {
+    if let Some(last) = headers.get_all(&name).iter().next_back() {
         let joined = [last.as_bytes(), b", ", own.as_bytes()].concat();
         let mut headers = HeaderMap::new();
         headers.insert(&name, HeaderValue::from_bytes(&joined).expect("a value"));

@@ -155,7 +155,7 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
         _peer: &HttpPeer,
         _fd: RawFd,
@@ -163,6 +163,7 @@ impl ProxyHttp for Proxy {
         context: &mut Context,
     ) -> Result<()> {
         context.note_connection(digest);
+        context.await_body(session, &self.shared);
         Ok(())
     }
 
@@ -261,6 +262,7 @@ impl ProxyHttp for Proxy {
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
         let code = context.failure.or_else(|| failure::code_of(error, context.body_is_whole));
         let unanswered = !reply::has_begun(session);
+        context.give_body_up();
         // What is left of the request may never come, or may not be what it seems.
         session.set_keepalive(None);
         let status = match code {

@@ -121,6 +121,26 @@ impl Surroundings for Gateway {
         Bytes::from(answer)
     }
 
+    fn rejected(&self, info: &ConnectionInfo) -> bool {
+        // Almost always its host is the reason, and what it was is not told.
+        if self.shared.runtime().config.hosts.on_untrusted == OnUntrusted::Drop {
+            return false;
+        }
+        let code = Code::RequestMalformed;
+        self.shared.metrics.refusals.with_label_values(&[code.as_str()]).inc();
+        self.log(ConnectionRecord {
+            time: SystemTime::now(),
+            client: info.peer.ip().to_canonical(),
+            listener: info.endpoint.as_str(),
+            reason: code.as_str(),
+            status: None,
+            request_id: None,
+            detail: Some("the host, the target or the length of a request over HTTP/2 could be read in two ways"),
+            bytes_in: 0,
+        });
+        true
+    }
+
     fn closed(&self, info: &ConnectionInfo, end: &End) {
         self.shared.metrics.connections_open.with_label_values(&[info.endpoint.as_str()]).dec();
         if end.refused_streams > 0 {

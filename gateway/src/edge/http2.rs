@@ -23,7 +23,7 @@ use tokio::{
     time::{sleep, sleep_until, timeout},
 };
 
-use crate::edge::{Closed, Presence, Settings, flood::Abuse, http1::stopped, stream::EdgeStream};
+use crate::edge::{Closed, Presence, Settings, body_deadline, flood::Abuse, http1::stopped, stream::EdgeStream};
 
 /// Streams that the client reset before they were seen, at the same time (CVE-2023-44487). A burst of more is no browser's.
 const MOST_UNSEEN_RESETS: usize = 32;
@@ -116,10 +116,14 @@ pub(super) async fn serve<SV>(
                     }
                     let (proxy, shutdown) = (Arc::clone(proxy), shutdown.clone());
                     sessions.spawn(async move {
-                        proxy.process_new_http(ServerSession::new_http2(session), &shutdown).await;
+                        body_deadline::run(proxy.process_new_http(ServerSession::new_http2(session), &shutdown)).await;
                     });
                 }
                 Ok(Some(H2Accept::Rejected)) => {
+                    if !presence.surroundings.rejected(&presence.info) {
+                        // What the library has to say of it is not sent before the connection is polled again.
+                        break Some(Closed::HostDropped);
+                    }
                     malformed += 1;
                     if malformed >= MOST_MALFORMED {
                         seen.condemn(Abuse::Flood);

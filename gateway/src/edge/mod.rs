@@ -7,6 +7,7 @@
 //! The edge knows nothing of routes, logs or metrics: what it needs and whom it tells stands behind [`Surroundings`].
 
 mod age;
+mod body_deadline;
 mod caps;
 mod chunks;
 mod closed;
@@ -32,6 +33,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+pub(crate) use body_deadline::await_body_until;
 use bytes::Bytes;
 pub use caps::{Cap, CapLimits};
 pub use closed::Closed;
@@ -120,6 +122,10 @@ pub trait Surroundings: Send + Sync + 'static {
     /// closed; none where it is to end without a word.
     /// `received` octets of it have arrived.
     fn refused(&self, info: &ConnectionInfo, refusal: &Refusal, received: usize) -> Bytes;
+
+    /// A request over HTTP/2 was refused by what reads it, before there was one of ours: logs and counts it. Whether its
+    /// connection may go on, and the bare answer out.
+    fn rejected(&self, info: &ConnectionInfo) -> bool;
 
     /// A connection that was opened has ended, however that came.
     fn closed(&self, info: &ConnectionInfo, end: &End);

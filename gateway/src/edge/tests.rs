@@ -114,6 +114,11 @@ impl Surroundings for Recorder {
         Bytes::from(format!("HTTP/1.1 {} x\r\nConnection: close\r\n\r\nproblem", refusal.code.status().as_u16()))
     }
 
+    fn rejected(&self, _: &ConnectionInfo) -> bool {
+        self.note("rejected".to_owned());
+        true
+    }
+
     fn closed(&self, _: &ConnectionInfo, end: &End) {
         self.note(format!("closed {} {}", end.reason.map_or("-", Closed::as_str), end.served));
     }

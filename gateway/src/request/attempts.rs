@@ -2,16 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 use pingora::{protocols::Digest, upstreams::peer::HttpPeer};
 use todo_shared::problem::Code;
 
 use crate::{
     observe::metrics::Metrics,
-    request::{
-        context::{BodyPace, Context},
-        route::Route,
-    },
+    request::{context::Context, route::Route},
     upstream::{Attempt, retry::Stage},
 };
 
@@ -28,7 +25,7 @@ impl Context {
         self.failure = None;
         // The one before has been counted.
         self.attempt = None;
-        self.body_pace = (self.version == Version::HTTP_2).then(|| BodyPace::begin(&self.runtime.edge));
+        self.awaited = None;
         let began = *self.upstream_began.get_or_insert_with(Instant::now);
         let left = route.rule.timeout.saturating_sub(began.elapsed());
         let upstream = &route.upstream;
@@ -64,7 +61,8 @@ impl Context {
 
     /// Learns that the upstream answers. How long it took counts from when it had the whole request, because a client may
     /// take its time over a body; an answer that comes before that says nothing of it.
-    pub fn note_answer(&self, status: StatusCode) {
+    pub fn note_answer(&mut self, status: StatusCode) {
+        self.answered = Some(status);
         if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
             if status.is_server_error() {
                 route.upstream.note_failure(&attempt.endpoint);

@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use http::Version;
+use http::{Method, StatusCode, Version};
 use pingora::{http::ResponseHeader, proxy::Session};
 use prometheus::IntGauge;
 use todo_shared::{
@@ -16,14 +16,14 @@ use todo_shared::{
 };
 
 use crate::{
-    edge::{Closed, Pace, Settings, connection_info},
+    edge::{Closed, connection_info},
     observe::{
         metrics::{Metrics, NO_ROUTE, method_label, status_class},
         problem_code::ProblemReader,
         query,
         record::RequestRecord,
     },
-    request::{cors::Grant, route::Route},
+    request::{body::Awaited, cors::Grant, route::Route},
     response::ResponsePolicy,
     runtime::{Runtime, Shared},
     upstream::{Attempt, Target},
@@ -67,6 +67,8 @@ pub struct Context {
     pub(super) next: Option<Arc<Target>>,
     /// When the first address was chosen.
     pub(super) upstream_began: Option<Instant>,
+    /// The status that the upstream answered with.
+    pub(super) answered: Option<StatusCode>,
     /// When the last of the upstream's answer came.
     pub upstream_ended: Option<Instant>,
     /// The why-code of what the gateway answered itself.
@@ -79,8 +81,8 @@ pub struct Context {
     pub failure: Option<Code>,
     /// Octets of the body so far.
     pub(super) body_received: u64,
-    /// How slow the body may be over HTTP/2, where the connection's own deadline cannot tell one stream from another.
-    pub(super) body_pace: Option<BodyPace>,
+    /// The rest of the body, while it is waited for over HTTP/2.
+    pub(super) awaited: Option<Awaited>,
     /// Whether the body is whole.
     pub body_is_whole: bool,
     /// When the last of a body came: what the client took for it is not the upstream's time.
@@ -88,28 +90,14 @@ pub struct Context {
     _in_flight: InFlight,
 }
 
-/// The pace of a body whose pieces are seen as they come.
-#[derive(Debug)]
-pub(super) struct BodyPace {
-    pace: Pace,
-    deadline: Option<Instant>,
-}
-
-impl BodyPace {
-    pub(super) fn begin(settings: &Settings) -> Self {
-        let mut pace = Pace::new(settings.body_timeout, settings.min_rate);
-        let deadline = pace.wait(Instant::now);
-        Self { pace, deadline }
-    }
-
-    /// Takes note of a piece; whether it came too late.
-    fn is_late(&mut self, octets: usize) -> bool {
-        let now = Instant::now();
-        let is_late = self.deadline.is_some_and(|deadline| now >= deadline);
-        self.pace.progress(octets, || now);
-        self.deadline = self.pace.wait(|| now);
-        is_late
-    }
+/// What was asked and how much of it passed, however it is known.
+pub(super) struct Exchange<'a> {
+    pub(super) method: &'a Method,
+    pub(super) target: &'a [u8],
+    /// Zero where no answer has begun.
+    pub(super) status: u16,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
 }
 
 /// A version of TLS by its usual name.
@@ -159,7 +147,8 @@ impl Context {
             interim: 0,
             failure: None,
             body_received: 0,
-            body_pace: None,
+            awaited: None,
+            answered: None,
             body_is_whole: false,
             body_ended: None,
             _in_flight: InFlight::new(shared.metrics.in_flight.clone()),
@@ -222,34 +211,26 @@ impl Context {
         !streams && self.is_overdue()
     }
 
-    /// Counts a piece of the request's body. Each piece is time for the API to wait anew, so the whole is bounded here.
-    ///
-    /// # Errors
-    /// The why-code of a body that is larger than its route takes, or later.
-    pub fn receive(&mut self, octets: usize, is_last: bool) -> Result<(), Code> {
-        self.body_received = self.body_received.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
-        self.body_is_whole = is_last;
-        if is_last && self.body_received > 0 {
-            self.body_ended = Some(Instant::now());
-        }
-        let limit = self.route.as_ref().map_or(0, |route| route.rule.max_body);
-        if self.body_received > limit {
-            Err(Code::BodyTooLarge)
-        } else if !is_last && (self.is_overdue() || self.body_pace.as_mut().is_some_and(|pace| pace.is_late(octets))) {
-            Err(Code::RequestTimeout)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Counts the finished request, and writes it down.
-    pub fn finish(&self, session: &Session, metrics: &Metrics) -> RequestRecord {
+    pub fn finish(&mut self, session: &Session, metrics: &Metrics) -> RequestRecord {
+        self.give_body_up();
         let head = session.req_header();
         let answer = session.response_written().filter(|answer| !answer.status.is_informational());
-        let status = answer.map_or(0, |answer| answer.status.as_u16());
+        let exchange = Exchange {
+            method: &head.method,
+            target: head.raw_path(),
+            status: answer.map_or(0, |answer| answer.status.as_u16()),
+            bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
+            bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+        };
+        self.record(&exchange, metrics)
+    }
+
+    pub(super) fn record(&self, exchange: &Exchange<'_>, metrics: &Metrics) -> RequestRecord {
+        let status = exchange.status;
         let duration = self.started.elapsed();
         let route = self.route.as_ref().map(|route| Arc::clone(&route.rule.name));
-        let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(&head.method), status_class(status)];
+        let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(exchange.method), status_class(status)];
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
         let is_cut = connection_info(session).is_some_and(|connection| connection.was_cut_for().is_some());
@@ -265,14 +246,14 @@ impl Context {
         self.count_attempt(self.reason.unwrap_or(status_class(status)), metrics);
 
         let ended = self.upstream_ended.unwrap_or_else(Instant::now);
-        let target = String::from_utf8_lossy(head.raw_path());
+        let target = String::from_utf8_lossy(exchange.target);
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         RequestRecord {
             time: SystemTime::now(),
             request_id: self.request_id.clone(),
             trace_id: self.trace.trace_id(),
             client: self.client,
-            method: head.method.as_str().to_owned(),
+            method: exchange.method.as_str().to_owned(),
             host: self.host.clone(),
             path: path.to_owned(),
             query: query::redact(query, &self.runtime.config.access_log.safe_query),
@@ -280,8 +261,8 @@ impl Context {
             user: None,
             status,
             reason: self.reason.or_else(|| self.problem.code().map(Code::as_str)),
-            bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
-            bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+            bytes_in: exchange.bytes_in,
+            bytes_out: exchange.bytes_out,
             duration,
             upstream_duration: self.upstream_began.map(|began| ended.saturating_duration_since(began)),
             upstream: self.attempt.as_ref().map(|attempt| attempt.endpoint.address),

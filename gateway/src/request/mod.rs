@@ -3,6 +3,7 @@
 
 mod attempts;
 pub mod authority;
+mod body;
 pub mod client_address;
 pub mod conditions;
 pub mod context;

@@ -24,9 +24,11 @@ mod cors;
 mod edge;
 mod faults;
 mod operations;
+mod overload;
 mod paging;
 mod renewal;
 mod service;
+mod slow_bodies;
 mod stopping;
 mod strangers;
 mod streams;
@@ -221,6 +223,12 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         bounds::streams_beyond_the_limit_are_refused_and_then_cut,
         bounds::broken_http2_is_told_what_is_wrong,
         bounds::an_eager_client_is_never_taken_for_a_flood,
+        slow_bodies::a_body_that_stops_over_http2_is_cut_alone,
+        slow_bodies::half_a_frame_does_not_hold_a_stream,
+        slow_bodies::a_client_that_sends_on_still_receives_its_408,
+        slow_bodies::a_request_that_meets_goaway_is_served_or_may_be_sent_again,
+        overload::a_crowd_beyond_the_descriptors_is_refused_until_it_leaves,
+        overload::answers_that_nobody_takes_are_refused_beyond_the_memory,
         faults::a_gateway_without_an_api_says_so,
         faults::a_stopped_gateway_finishes_its_work,
         faults::a_replica_that_stops_costs_no_request,
@@ -268,6 +276,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         streams::an_old_connection_is_cut_whatever_it_carries,
         why_codes::a_refusal_has_one_code_everywhere,
         why_codes::a_closed_connection_has_one_code_everywhere,
+        why_codes::what_pingora_refuses_is_logged_and_counted,
         why_codes::every_code_of_the_gateway_is_provoked,
         balance::only_what_is_safe_is_sent_again,
         balance::a_large_body_is_sent_once,

@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use todo_shared::problem::Code;
 use todo_tests::{
-    h2_frames::{Frame, Http2, code},
+    h2_frames::{Frame, Http2, code, request},
     origin::{Origin, Request, ok},
     ports,
     raw::{PATIENCE, connect_tls, exchange, read_answer, tls_config},
@@ -243,6 +243,38 @@ pub(crate) async fn a_refusal_has_one_code_everywhere(_: &Services) {
     edge.refuses(Code::Overloaded, "too little memory", refused).await;
     let impatient = Edge::start("[connections]\nhead_timeout = \"1s\"\n").await;
     impatient.refuses(Code::RequestTimeout, "half a head", impatient.raw("GET / HTTP/1.1\r\nHo")).await;
+}
+
+/// Requests over HTTP/2 that Pingora refuses before any step of ours.
+pub(crate) async fn what_pingora_refuses_is_logged_and_counted(_: &Services) {
+    let two_hosts = [&request("GET", "/v1/x")[..], &[("host", "evil.example")]].concat();
+    let no_host = [(":method", "GET"), (":scheme", "https"), (":path", "/v1/x")];
+    let edge = Edge::start("").await;
+    let mut http2 = edge.http2().await;
+    for (stream, count, fields) in [(1, 1, &two_hosts[..]), (3, 2, &no_host)] {
+        http2.send(&Frame::headers(stream, fields, true)).await.unwrap();
+        assert_eq!(http2.outcome(stream).await.unwrap().status, 400);
+        eventually("a line and a count", PATIENCE, async || {
+            let counted = edge.counted("gateway_refusals_total", Code::RequestMalformed.as_str()).await;
+            (counted == count && edge.logged("request_malformed") == usize::try_from(count).unwrap()).then_some(())
+        })
+        .await;
+    }
+    http2.send(&Frame::get(5, "/v1/x")).await.unwrap();
+    assert_eq!(http2.outcome(5).await.unwrap().status, 200, "the connection goes on");
+
+    // Nobody is here for a host that is not served, whoever says so.
+    let strict = Edge::start("[hosts]\non_untrusted = \"drop\"\n").await;
+    for fields in [&two_hosts[..], &no_host] {
+        strict
+            .closes("host_dropped", async {
+                let mut http2 = strict.http2().await;
+                http2.send(&Frame::headers(1, fields, true)).await.unwrap();
+                let outcome = http2.outcome(1).await.unwrap();
+                assert_eq!((outcome.status, outcome.goaway, outcome.is_over), (0, None, true));
+            })
+            .await;
+    }
 }
 
 pub(crate) async fn a_closed_connection_has_one_code_everywhere(_: &Services) {
