@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::service::Services;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway before a good origin and one that is not.
 pub(crate) struct Pair {

@@ -248,6 +248,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         compression::some_answers_are_left_as_they_are,
         compression::conditions_speak_of_what_the_client_has,
         compression::an_answer_that_breaks_off_does_not_look_whole,
+        compression::a_refusal_in_place_of_an_answer_is_plain,
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
