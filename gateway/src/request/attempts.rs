@@ -62,22 +62,44 @@ impl Context {
         }
     }
 
-    /// Learns that the upstream answers. How long it took counts from when it had the whole request, because a client may
-    /// take its time over a body; an answer that comes before that says nothing of it.
-    pub fn note_answer(&self, status: StatusCode) {
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
-            if status.is_server_error() {
-                route.upstream.note_failure(&attempt.endpoint);
-            } else if self.body_is_whole {
-                let since = self.body_ended.unwrap_or(attempt.began);
-                route.upstream.note_answer(&attempt.endpoint, since.elapsed());
-            }
+    /// Learns that the upstream begins to answer. How long it took counts from when it had the whole request, because a
+    /// client may take its time over a body; an answer that comes before that says nothing of it. Whether it was a success
+    /// is seen at its end ([`Self::note_whole_answer`]); but a stream has none, or one that clients choose.
+    pub fn note_answer(&mut self, status: StatusCode) {
+        let Some(route) = self.route.clone() else { return };
+        if status.is_server_error() {
+            self.note_failure();
+            return;
+        }
+        if self.body_is_whole
+            && let Some(attempt) = &self.attempt
+        {
+            let since = self.body_ended.unwrap_or(attempt.began);
+            route.upstream.note_answer(&attempt.endpoint, since.elapsed());
+        }
+        if route.rule.stream_idle_timeout.is_some()
+            && let Some(attempt) = &self.attempt
+        {
+            // Not a verdict: a stream may still break off.
+            route.upstream.note_success(&attempt.endpoint);
+        }
+    }
+
+    /// Learns that the upstream's answer is whole.
+    pub fn note_whole_answer(&mut self) {
+        if let (Some(route), Some(attempt)) = (&self.route, &mut self.attempt)
+            && !std::mem::replace(&mut attempt.is_judged, true)
+            && route.rule.stream_idle_timeout.is_none()
+        {
+            route.upstream.note_success(&attempt.endpoint);
         }
     }
 
     /// Learns that the upstream is to blame for a failed attempt.
-    pub fn note_failure(&self) {
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
+    pub fn note_failure(&mut self) {
+        if let (Some(route), Some(attempt)) = (&self.route, &mut self.attempt)
+            && !std::mem::replace(&mut attempt.is_judged, true)
+        {
             route.upstream.note_failure(&attempt.endpoint);
         }
     }

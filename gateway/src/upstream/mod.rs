@@ -5,6 +5,7 @@
 //! endpoint.rs   one address: checks' verdict, ejection, requests in flight
 //! choice.rs     power of two choices, slow start                          pure
 //! outlier.rs    passive ejection by failures and by slowness              pure
+//! window.rs     failures among the requests of an interval                pure
 //! budget.rs     how many retries there may be                             pure
 //! retry.rs      whether a request that failed may be sent again
 //! health.rs     active checks
@@ -27,6 +28,7 @@ pub mod outlier;
 pub mod registry;
 pub mod retry;
 pub mod tls;
+pub mod window;
 
 use std::{
     net::SocketAddr,
@@ -194,13 +196,21 @@ impl Upstream {
     pub fn note_failure(&self, endpoint: &Endpoint) {
         let now = now();
         if !endpoint.is_ejected(now)
-            && let Some(reason) = endpoint.fail(&self.rule.ejection)
+            && let Some(reason) = endpoint.fail(&self.rule.ejection, now)
         {
             self.eject(endpoint, reason, now);
         }
     }
 
-    /// Learns that an address answered a request after this time.
+    /// Learns that an address answered a request to the end.
+    pub fn note_success(&self, endpoint: &Endpoint) {
+        let now = now();
+        if !endpoint.is_ejected(now) {
+            endpoint.succeed(&self.rule.ejection, now);
+        }
+    }
+
+    /// Learns that an address began to answer a request after this time.
     pub fn note_answer(&self, endpoint: &Endpoint, took: Duration) {
         let rule = &self.rule.ejection;
         let now = now();
@@ -282,14 +292,7 @@ impl UpstreamRule {
             max_connection_age: second,
             retries: 2,
             budget: BudgetRule { percent: 20, floor: 10 },
-            ejection: EjectionRule {
-                after: 3,
-                slow_factor: 4,
-                slow_floor: Duration::from_millis(100),
-                time: 10 * second,
-                max_time: 60 * second,
-                max_percent: 50,
-            },
+            ejection: EjectionRule::for_tests(),
             slow_start: Duration::ZERO,
             panic_threshold: 50,
             health: HealthRule::for_tests(),

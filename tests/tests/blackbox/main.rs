@@ -22,6 +22,7 @@ mod config;
 mod conflicts;
 mod cors;
 mod edge;
+mod ejection;
 mod faults;
 mod operations;
 mod paging;
@@ -268,6 +269,10 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         balance::whoever_was_set_aside_comes_back,
         balance::a_stale_connection_costs_no_read,
         balance::series_of_addresses_that_are_gone_go_too,
+        ejection::whoever_fails_half_of_its_requests_is_set_aside,
+        ejection::answers_that_are_not_sound_set_aside,
+        ejection::streams_that_break_off_set_aside,
+        ejection::a_client_that_leaves_blames_nobody,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

@@ -29,8 +29,8 @@ use tokio::io::AsyncWriteExt as _;
 
 mod upstreams;
 use upstreams::{
-    ejection, ejection_time, max_connection_age, resolver, retries, retry_budget, slow_ejection, slow_start,
-    try_timeout, upstream_tls,
+    ejection, ejection_time, failure_rate, max_connection_age, resolver, retries, retry_budget, slow_ejection,
+    slow_start, try_timeout, upstream_tls,
 };
 
 use crate::{
@@ -96,6 +96,9 @@ pub(super) fn rows() -> Vec<Row> {
         ["upstreams.api.retries"] => retries,
         ["upstreams.api.retry_percent", "upstreams.api.retry_floor"] => retry_budget,
         ["upstreams.api.eject_after", "upstreams.api.eject_max_percent"] => ejection,
+        [
+            "upstreams.api.eject_failure_percent", "upstreams.api.eject_interval", "upstreams.api.eject_min_requests",
+        ] => failure_rate,
         ["upstreams.api.eject_slow_factor", "upstreams.api.eject_slow_floor"] => slow_ejection,
         ["upstreams.api.eject_time", "upstreams.api.eject_max_time"] => ejection_time,
         ["upstreams.api.slow_start"] => slow_start,
