@@ -42,10 +42,11 @@ impl Context {
             return Err(Code::UpstreamTimeout);
         }
         self.attempt = Some(Attempt::begin(Arc::clone(&target.endpoint)));
-        // Where nobody else may be asked, waiting is all that can be done.
+        // Where nobody else may be asked, waiting is all that can be done: to give up early would help nobody.
         let may_repeat = may_repeat
             && self.asked.len() < usize::from(upstream.rule.retries)
-            && upstream.has_other(&self.asked, target.endpoint.address);
+            && upstream.has_other(&self.asked, target.endpoint.address)
+            && upstream.has_retry();
         let silence = if may_repeat { left.min(upstream.rule.try_timeout) } else { left };
         // Pingora has one deadline for the first octet and for those that follow, which a stream needs to be long.
         let silence = route.rule.stream_idle_timeout.map_or(silence, |stream| stream.max(left));

@@ -68,7 +68,7 @@ pub struct UpstreamRule {
     pub names: Vec<Name>,
     /// The longest wait for a TCP connection, and for a TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest wait for an answer where another address can be asked.
+    /// The longest wait for an answer where the request could be sent again to another address.
     pub try_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
@@ -256,13 +256,30 @@ impl Upstream {
         &self.metrics
     }
 
+    /// Whether a request that failed now could be sent again, as far as the budget goes.
+    pub fn has_retry(&self) -> bool {
+        !self.lasting.budget_is_dry.load(Ordering::Relaxed) || {
+            let budget = self.lasting.budget.lock();
+            self.keep_dryness(budget.has_one(self.rule.budget, now(), self.lasting.requests.load(Ordering::Relaxed)))
+        }
+    }
+
     /// Takes a retry out of the budget, if there is one.
     pub fn take_retry(&self) -> bool {
         let requests = self.lasting.requests.load(Ordering::Relaxed);
-        let taken = self.lasting.budget.lock().take(self.rule.budget, now(), requests);
+        let now = now();
+        let mut budget = self.lasting.budget.lock();
+        let taken = budget.take(self.rule.budget, now, requests);
+        self.keep_dryness(budget.has_one(self.rule.budget, now, requests));
+        drop(budget);
         let counter = if taken { &self.metrics.upstream_retries } else { &self.metrics.upstream_retries_refused };
         counter.with_label_values(&[&*self.rule.name]).inc();
         taken
+    }
+
+    fn keep_dryness(&self, has_one: bool) -> bool {
+        self.lasting.budget_is_dry.store(!has_one, Ordering::Relaxed);
+        has_one
     }
 
     /// An upstream of this rule that nobody reloads.

@@ -215,3 +215,23 @@ pub(crate) async fn a_slow_client_makes_no_slow_address(_: &Services) {
     }
     assert_eq!(metric(&pair.gateway, "gateway_upstream_ejections_total", "latency").await, 0);
 }
+
+/// Giving up early would help nobody where the request cannot be sent again.
+pub(crate) async fn the_last_try_has_the_time_that_is_left(_: &Services) {
+    let short = format!("{NEVER_SET_ASIDE}try_timeout = \"100ms\"\n");
+    let no_budget = "retry_percent = 0\nretry_floor = 0\n";
+    for (method, keys) in [("GET", no_budget), ("GET", "retries = 0\n"), ("POST", "")] {
+        let late = Origin::start(async |_| {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            ok("late")
+        });
+        let pair = Pair::start(late.await.unwrap(), &format!("{short}{keys}")).await;
+        pair.until_bad(async |client| {
+            let body = (method == "POST").then(|| "{}".to_owned());
+            let answer = client.send(method, "/v1/x", &[("content-type", "application/json")], body).await;
+            drop(answer.unwrap().expect(200));
+        })
+        .await;
+        assert_eq!(metric(&pair.gateway, "gateway_upstream_retries_total", "").await, 0, "{method} {keys}");
+    }
+}

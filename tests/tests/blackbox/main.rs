@@ -269,6 +269,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         balance::whoever_was_set_aside_comes_back,
         balance::a_stale_connection_costs_no_read,
         balance::series_of_addresses_that_are_gone_go_too,
+        balance::the_last_try_has_the_time_that_is_left,
         ejection::whoever_fails_half_of_its_requests_is_set_aside,
         ejection::answers_that_are_not_sound_set_aside,
         ejection::streams_that_break_off_set_aside,
