@@ -93,7 +93,7 @@ impl Load {
         let goal = self.shared.reads.load(Ordering::Relaxed) + reads;
         let done = async || (self.shared.reads.load(Ordering::Relaxed) >= goal).then_some(());
         // More reads take longer, on a busy machine far longer.
-        let patience = PATIENCE + Duration::from_millis(20 * reads);
+        let patience = PATIENCE + Duration::from_millis(50 * reads);
         eventually("reads to be answered", patience, done).await;
     }
 
