@@ -69,6 +69,7 @@ fn stop(context: &mut Context, code: Code, source: ErrorSource) -> Box<Error> {
 /// ends, as the answer has told it.
 fn end_answer(session: &mut Session, context: &mut Context) {
     context.upstream_ended = Some(Instant::now());
+    context.note_whole_answer();
     if !context.body_is_whole {
         session.set_read_timeout(Some(LONGEST_PAUSE));
     }

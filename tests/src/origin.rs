@@ -42,7 +42,7 @@ impl Request {
     }
 }
 
-/// What an answer says that is none: the connection closes without a word.
+/// What an answer begins with after which the connection closes: whole, cut short, or without a word.
 pub const CLOSE: &str = "CLOSE";
 
 type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
@@ -167,8 +167,8 @@ async fn serve(mut stream: TcpStream, recorded: &Mutex<Vec<Request>>, answer: &A
         recorded.lock().expect("unpoisoned").push(request.clone());
         let answer = answer(request, nth).await;
         nth += 1;
-        if answer == CLOSE {
-            return Ok(());
+        if let Some(last) = answer.strip_prefix(CLOSE) {
+            return stream.write_all(last.as_bytes()).await;
         }
         stream.write_all(answer.as_bytes()).await?;
     }

@@ -3,7 +3,11 @@
 //! What is asked reaches the replica first, whatever the relay says afterwards: a request that the gateway sent twice is
 //! done twice, and shows in the database. Health checks always pass, so that only answers can tell.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt as _,
@@ -29,11 +33,18 @@ pub enum Fault {
     Slow(Duration),
     /// They are 500.
     Error,
+    /// Every second one is 500.
+    Half,
+    /// They break off after their head.
+    Cut,
     /// They are no HTTP.
     Garbage,
     /// None comes: the connection closes.
     Silence,
 }
+
+/// Answers that a relay spoils by halves, over all relays.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
 
 /// A running relay; it ends with its handle.
 #[derive(Debug)]
@@ -107,12 +118,17 @@ async fn serve(mut stream: TcpStream, api: u16, fault: watch::Receiver<Fault>) -
         let answer = ask(&mut behind, &request).await?;
         let fault = if request.target() == "/readyz" { Fault::None } else { *fault.borrow() };
         match fault {
+            Fault::Half if ASKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => stream.write_all(&answer).await?,
             Fault::None => stream.write_all(&answer).await?,
             Fault::Slow(late) => {
                 sleep(late).await;
                 stream.write_all(&answer).await?;
             }
-            Fault::Error => stream.write_all(b"HTTP/1.1 500 broken\r\nContent-Length: 0\r\n\r\n").await?,
+            Fault::Error | Fault::Half => stream.write_all(b"HTTP/1.1 500 broken\r\nContent-Length: 0\r\n\r\n").await?,
+            Fault::Cut => {
+                let head = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or_default();
+                return stream.write_all(&answer[..head + 4]).await;
+            }
             Fault::Garbage => {
                 stream.write_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n").await?;
                 return Ok(());

@@ -96,6 +96,9 @@ fn read_budget(section: &Section<'_>) -> Option<BudgetRule> {
 
 fn read_ejection(section: &Section<'_>) -> Option<EjectionRule> {
     let after = section.get_or("eject_after", 5_u32);
+    let failure_percent = percent(section, "eject_failure_percent", 30);
+    let interval = positive_or(section, "eject_interval", seconds(10));
+    let min_requests = at_least_one(section, "eject_min_requests", 20);
     let slow_factor = section.get_or("eject_slow_factor", 5_u32);
     let slow_floor = section.get_or("eject_slow_floor", seconds(1));
     let time = positive_or(section, "eject_time", seconds(10));
@@ -107,6 +110,9 @@ fn read_ejection(section: &Section<'_>) -> Option<EjectionRule> {
     }
     Some(EjectionRule {
         after: after?,
+        failure_percent: failure_percent?,
+        interval: interval?,
+        min_requests: min_requests?,
         slow_factor: slow_factor?,
         slow_floor: slow_floor?,
         time,

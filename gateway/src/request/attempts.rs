@@ -39,10 +39,11 @@ impl Context {
             return Err(Code::UpstreamTimeout);
         }
         self.attempt = Some(Attempt::begin(Arc::clone(&target.endpoint)));
-        // Where nobody else may be asked, waiting is all that can be done.
+        // Where nobody else may be asked, waiting is all that can be done: to give up early would help nobody.
         let may_repeat = may_repeat
             && self.asked.len() < usize::from(upstream.rule.retries)
-            && upstream.has_other(&self.asked, target.endpoint.address);
+            && upstream.has_other(&self.asked, target.endpoint.address)
+            && upstream.has_retry();
         let silence = if may_repeat { left.min(upstream.rule.try_timeout) } else { left };
         // Pingora has one deadline for the first octet and for those that follow, which a stream needs to be long.
         let silence = route.rule.stream_idle_timeout.map_or(silence, |stream| stream.max(left));
@@ -59,23 +60,45 @@ impl Context {
         }
     }
 
-    /// Learns that the upstream answers. How long it took counts from when it had the whole request, because a client may
-    /// take its time over a body; an answer that comes before that says nothing of it.
+    /// Learns that the upstream begins to answer. How long it took counts from when it had the whole request, because a
+    /// client may take its time over a body; an answer that comes before that says nothing of it. Whether it was a success
+    /// is seen at its end ([`Self::note_whole_answer`]); but a stream has none, or one that clients choose.
     pub fn note_answer(&mut self, status: StatusCode) {
         self.answered = Some(status);
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
-            if status.is_server_error() {
-                route.upstream.note_failure(&attempt.endpoint);
-            } else if self.body_is_whole {
-                let since = self.body_ended.unwrap_or(attempt.began);
-                route.upstream.note_answer(&attempt.endpoint, since.elapsed());
-            }
+        let Some(route) = self.route.clone() else { return };
+        if status.is_server_error() {
+            self.note_failure();
+            return;
+        }
+        if self.body_is_whole
+            && let Some(attempt) = &self.attempt
+        {
+            let since = self.body_ended.unwrap_or(attempt.began);
+            route.upstream.note_answer(&attempt.endpoint, since.elapsed());
+        }
+        if route.rule.stream_idle_timeout.is_some()
+            && let Some(attempt) = &self.attempt
+        {
+            // Not a verdict: a stream may still break off.
+            route.upstream.note_success(&attempt.endpoint);
+        }
+    }
+
+    /// Learns that the upstream's answer is whole.
+    pub fn note_whole_answer(&mut self) {
+        if let (Some(route), Some(attempt)) = (&self.route, &mut self.attempt)
+            && !std::mem::replace(&mut attempt.is_judged, true)
+            && route.rule.stream_idle_timeout.is_none()
+        {
+            route.upstream.note_success(&attempt.endpoint);
         }
     }
 
     /// Learns that the upstream is to blame for a failed attempt.
-    pub fn note_failure(&self) {
-        if let (Some(route), Some(attempt)) = (&self.route, &self.attempt) {
+    pub fn note_failure(&mut self) {
+        if let (Some(route), Some(attempt)) = (&self.route, &mut self.attempt)
+            && !std::mem::replace(&mut attempt.is_judged, true)
+        {
             route.upstream.note_failure(&attempt.endpoint);
         }
     }

@@ -38,20 +38,31 @@ impl Budget {
         BURST_SECONDS * u64::from(rule.floor.max(1))
     }
 
-    /// Takes one retry, if there is one: at this time, in milliseconds, and after this many requests in all.
+    /// Whether there is a retry to take: at this time, in milliseconds, and after this many requests in all.
+    pub fn has_one(&self, rule: BudgetRule, now: u64, requests: u64) -> bool {
+        self.filled(rule, now, requests).tokens >= TOKEN
+    }
+
+    /// Takes one retry, if there is one.
     pub fn take(&mut self, rule: BudgetRule, now: u64, requests: u64) -> bool {
-        let (time, seen) = self.filled;
-        let by_time = now.saturating_sub(time).saturating_mul(u64::from(rule.floor) * TOKEN / 1000);
-        let by_share = requests.saturating_sub(seen).saturating_mul(u64::from(rule.percent) * TOKEN / 100);
-        let most = Self::most(rule) * TOKEN;
-        self.tokens = self.tokens.saturating_add(by_time).saturating_add(by_share).min(most);
-        self.filled = (time.max(now), seen.max(requests));
+        *self = self.filled(rule, now, requests);
         match self.tokens.checked_sub(TOKEN) {
             Some(left) => {
                 self.tokens = left;
                 true
             }
             None => false,
+        }
+    }
+
+    fn filled(&self, rule: BudgetRule, now: u64, requests: u64) -> Self {
+        let (time, seen) = self.filled;
+        let by_time = now.saturating_sub(time).saturating_mul(u64::from(rule.floor) * TOKEN / 1000);
+        let by_share = requests.saturating_sub(seen).saturating_mul(u64::from(rule.percent) * TOKEN / 100);
+        let most = Self::most(rule) * TOKEN;
+        Self {
+            tokens: self.tokens.saturating_add(by_time).saturating_add(by_share).min(most),
+            filled: (time.max(now), seen.max(requests)),
         }
     }
 }
@@ -75,7 +86,10 @@ mod tests {
             for (later, more) in steps {
                 now += later;
                 requests += more;
-                taken += u64::from(budget.take(rule, now, requests));
+                let has_one = budget.has_one(rule, now, requests);
+                let takes = budget.take(rule, now, requests);
+                prop_assert_eq!(has_one, takes);
+                taken += u64::from(takes);
                 let earned = (1000 + now) * u64::from(floor) + requests * u64::from(percent) * 10;
                 prop_assert!(taken * 1000 <= earned, "{taken} of {earned} thousandths");
             }

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::Mutex;
 use prometheus::IntGauge;
 
 use crate::{
@@ -40,7 +39,7 @@ pub struct Endpoint {
     ejected_until: AtomicU64,
     /// Since when it has been healthy again, on the same clock; zero if it always was.
     back_since: AtomicU64,
-    outlier: Mutex<Outlier>,
+    outlier: Outlier,
     /// Whether it belongs to no upstream any more, and is not exported.
     gone: AtomicBool,
     metrics: EndpointMetrics,
@@ -56,7 +55,7 @@ impl Endpoint {
             in_flight: AtomicUsize::new(0),
             ejected_until: AtomicU64::new(0),
             back_since: AtomicU64::new(back_since),
-            outlier: Mutex::default(),
+            outlier: Outlier::default(),
             gone: AtomicBool::new(false),
             metrics,
         }
@@ -100,7 +99,7 @@ impl Endpoint {
 
     /// Sets it aside by this rule.
     pub(super) fn eject(&self, rule: &EjectionRule, now: u64) {
-        let until = self.outlier.lock().eject(rule, now);
+        let until = self.outlier.eject(rule, now);
         self.ejected_until.store(until, Ordering::Relaxed);
         self.metrics.ejected.set(1);
     }
@@ -129,16 +128,20 @@ impl Endpoint {
         Candidate { load: self.in_flight.load(Ordering::Relaxed), share }
     }
 
-    pub(super) fn fail(&self, rule: &EjectionRule) -> Option<Reason> {
-        self.outlier.lock().fail(rule)
+    pub(super) fn fail(&self, rule: &EjectionRule, now: u64) -> Option<Reason> {
+        self.outlier.fail(rule, now)
+    }
+
+    pub(super) fn succeed(&self, rule: &EjectionRule, now: u64) {
+        self.outlier.succeed(rule, now);
     }
 
     pub(super) fn answer(&self, rule: &EjectionRule, took: Duration, usual: Option<Duration>) -> Option<Reason> {
-        self.outlier.lock().answer(rule, took, usual)
+        self.outlier.answer(rule, took, usual)
     }
 
     pub(super) fn mean(&self) -> Option<Duration> {
-        self.outlier.lock().mean()
+        self.outlier.mean()
     }
 }
 
@@ -151,6 +154,8 @@ pub struct Attempt {
     pub began: Instant,
     /// Whether its connection is too old to be kept after this request.
     pub is_last_use: bool,
+    /// Whether it was found a success or a failure; the first verdict stands.
+    pub(crate) is_judged: bool,
     gauge: IntGauge,
 }
 
@@ -160,7 +165,7 @@ impl Attempt {
         endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
         let gauge = endpoint.metrics.in_flight.clone();
         gauge.inc();
-        Self { endpoint, began: Instant::now(), is_last_use: false, gauge }
+        Self { endpoint, began: Instant::now(), is_last_use: false, is_judged: false, gauge }
     }
 }
 

@@ -5,6 +5,7 @@
 //! endpoint.rs   one address: checks' verdict, ejection, requests in flight
 //! choice.rs     power of two choices, slow start                          pure
 //! outlier.rs    passive ejection by failures and by slowness              pure
+//! window.rs     failures among the requests of an interval                pure
 //! budget.rs     how many retries there may be                             pure
 //! retry.rs      whether a request that failed may be sent again
 //! health.rs     active checks
@@ -27,6 +28,7 @@ pub mod outlier;
 pub mod registry;
 pub mod retry;
 pub mod tls;
+pub mod window;
 
 use std::{
     net::SocketAddr,
@@ -66,7 +68,7 @@ pub struct UpstreamRule {
     pub names: Vec<Name>,
     /// The longest wait for a TCP connection, and for a TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest wait for an answer where another address can be asked.
+    /// The longest wait for an answer where the request could be sent again to another address.
     pub try_timeout: Duration,
     /// How long an unused connection is kept.
     pub idle_timeout: Duration,
@@ -194,13 +196,21 @@ impl Upstream {
     pub fn note_failure(&self, endpoint: &Endpoint) {
         let now = now();
         if !endpoint.is_ejected(now)
-            && let Some(reason) = endpoint.fail(&self.rule.ejection)
+            && let Some(reason) = endpoint.fail(&self.rule.ejection, now)
         {
             self.eject(endpoint, reason, now);
         }
     }
 
-    /// Learns that an address answered a request after this time.
+    /// Learns that an address answered a request to the end.
+    pub fn note_success(&self, endpoint: &Endpoint) {
+        let now = now();
+        if !endpoint.is_ejected(now) {
+            endpoint.succeed(&self.rule.ejection, now);
+        }
+    }
+
+    /// Learns that an address began to answer a request after this time.
     pub fn note_answer(&self, endpoint: &Endpoint, took: Duration) {
         let rule = &self.rule.ejection;
         let now = now();
@@ -246,13 +256,30 @@ impl Upstream {
         &self.metrics
     }
 
+    /// Whether a request that failed now could be sent again, as far as the budget goes.
+    pub fn has_retry(&self) -> bool {
+        !self.lasting.budget_is_dry.load(Ordering::Relaxed) || {
+            let budget = self.lasting.budget.lock();
+            self.keep_dryness(budget.has_one(self.rule.budget, now(), self.lasting.requests.load(Ordering::Relaxed)))
+        }
+    }
+
     /// Takes a retry out of the budget, if there is one.
     pub fn take_retry(&self) -> bool {
         let requests = self.lasting.requests.load(Ordering::Relaxed);
-        let taken = self.lasting.budget.lock().take(self.rule.budget, now(), requests);
+        let now = now();
+        let mut budget = self.lasting.budget.lock();
+        let taken = budget.take(self.rule.budget, now, requests);
+        self.keep_dryness(budget.has_one(self.rule.budget, now, requests));
+        drop(budget);
         let counter = if taken { &self.metrics.upstream_retries } else { &self.metrics.upstream_retries_refused };
         counter.with_label_values(&[&*self.rule.name]).inc();
         taken
+    }
+
+    fn keep_dryness(&self, has_one: bool) -> bool {
+        self.lasting.budget_is_dry.store(!has_one, Ordering::Relaxed);
+        has_one
     }
 
     /// An upstream of this rule that nobody reloads.
@@ -282,14 +309,7 @@ impl UpstreamRule {
             max_connection_age: second,
             retries: 2,
             budget: BudgetRule { percent: 20, floor: 10 },
-            ejection: EjectionRule {
-                after: 3,
-                slow_factor: 4,
-                slow_floor: Duration::from_millis(100),
-                time: 10 * second,
-                max_time: 60 * second,
-                max_percent: 50,
-            },
+            ejection: EjectionRule::for_tests(),
             slow_start: Duration::ZERO,
             panic_threshold: 50,
             health: HealthRule::for_tests(),

@@ -1,17 +1,33 @@
 //! Passive ejection: what the answers of an address say about it, compared with those of the others.
 //!
-//! An address is set aside after failures in a row (no connection, no answer, garbage, 5xx), or after answers in a row
-//! that are far slower than what the others need. It comes back by itself, and stays away twice as long if it fails
-//! again soon after. Time is a parameter, in milliseconds; the cap on how many are set aside is the upstream's to keep
-//! ([`most_ejected`]).
+//! An address is set aside after failures in a row (no connection, no answer, garbage, one that breaks off, 5xx), after
+//! failures that are too large a part of its requests ([`Window`]), or after answers in a row that are far slower than
+//! what the others need. It comes back by itself, and stays away twice as long if it fails again soon after. Time is a
+//! parameter, in milliseconds; the cap on how many are set aside is the upstream's to keep ([`most_ejected`]).
+//!
+//! Every request counts here, so nothing is locked: each count is a word of its own. Two that come at the same time may
+//! see each other's in either order, which no verdict depends on.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use crate::upstream::window::Window;
 
 /// When an address is set aside, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EjectionRule {
-    /// Failures, or slow answers, in a row; zero turns ejection off.
+    /// Failures, or slow answers, in a row; zero for neither.
     pub after: u32,
+    /// Percent of the requests in an interval that fail; zero for never.
+    pub failure_percent: u8,
+    /// How long such an interval is.
+    pub interval: Duration,
+    /// Requests in an interval before their percentage says anything.
+    pub min_requests: u32,
     /// How many times slower than the others an answer has to be to count as slow; zero for never.
     pub slow_factor: u32,
     /// Faster than this is never slow.
@@ -29,19 +45,40 @@ pub struct EjectionRule {
 pub enum Reason {
     /// It failed several times in a row.
     Errors,
+    /// It failed too large a part of its requests.
+    FailureRate,
     /// It was far slower than the others.
     Latency,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Errors, Self::Latency];
+    pub const ALL: [Self; 3] = [Self::Errors, Self::FailureRate, Self::Latency];
 
     /// As a metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Errors => "errors",
+            Self::FailureRate => "failure_rate",
             Self::Latency => "latency",
+        }
+    }
+}
+
+#[cfg(test)]
+impl EjectionRule {
+    /// Three in a row, or half of ten.
+    pub(crate) const fn for_tests() -> Self {
+        Self {
+            after: 3,
+            failure_percent: 50,
+            interval: Duration::from_secs(10),
+            min_requests: 10,
+            slow_factor: 4,
+            slow_floor: Duration::from_millis(100),
+            time: Duration::from_secs(10),
+            max_time: Duration::from_mins(1),
+            max_percent: 50,
         }
     }
 }
@@ -52,59 +89,110 @@ pub fn most_ejected(rule: &EjectionRule, total: usize) -> usize {
 }
 
 /// Answers before an address's mean says anything.
-const ENOUGH_ANSWERS: u32 = 10;
+const ENOUGH_ANSWERS: u64 = 10;
 
 /// A new answer's part of the mean is one in so many.
 const WEIGHT: u64 = 8;
 
 /// What the answers of one address say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Outlier {
-    failures: u32,
-    slow: u32,
-    answers: u32,
-    /// Exponentially weighted mean of the time to an answer's head, in microseconds.
-    mean: u64,
+    /// Failures in a row.
+    failures: AtomicU32,
+    /// Slow answers in a row.
+    slow: AtomicU32,
+    mean: AtomicU64,
+    window: AtomicU64,
     /// How long the last ejection was, and when it ended, in milliseconds.
-    last: Option<(u64, u64)>,
+    last: Mutex<Option<(u64, u64)>>,
 }
 
 impl Outlier {
-    /// Counts a failure; says whether that is enough.
-    pub fn fail(&mut self, rule: &EjectionRule) -> Option<Reason> {
-        self.failures = self.failures.saturating_add(1);
-        (rule.after > 0 && self.failures >= rule.after).then_some(Reason::Errors)
+    /// Counts a failure at this time; says whether that is enough.
+    pub fn fail(&self, rule: &EjectionRule, now: u64) -> Option<Reason> {
+        let in_a_row = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        let window = self.count(rule, now, true);
+        if rule.after > 0 && in_a_row >= rule.after {
+            Some(Reason::Errors)
+        } else {
+            window.is_bad(rule).then_some(Reason::FailureRate)
+        }
     }
 
-    /// Counts an answer that took this long, where the others need `usual`; says whether it was one slow answer too many.
-    pub fn answer(&mut self, rule: &EjectionRule, took: Duration, usual: Option<Duration>) -> Option<Reason> {
-        self.failures = 0;
-        self.answers = self.answers.saturating_add(1);
+    /// Counts an answer that came whole.
+    pub fn succeed(&self, rule: &EjectionRule, now: u64) {
+        self.failures.store(0, Relaxed);
+        self.count(rule, now, false);
+    }
+
+    fn count(&self, rule: &EjectionRule, now: u64, failed: bool) -> Window {
+        let next = |word| Window(word).count(rule.interval, now, failed);
+        let before = self.window.fetch_update(Relaxed, Relaxed, |word| Some(next(word).0));
+        next(before.unwrap_or_else(|word| word))
+    }
+
+    /// Learns how long an answer took to begin, where the others need `usual`; says whether it was one slow answer too
+    /// many.
+    pub fn answer(&self, rule: &EjectionRule, took: Duration, usual: Option<Duration>) -> Option<Reason> {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.mean = if self.answers == 1 { micros } else { self.mean - self.mean / WEIGHT + micros / WEIGHT };
+        let _ = self.mean.fetch_update(Relaxed, Relaxed, |word| Some(Mean(word).with(micros).0));
         let is_slow = took >= rule.slow_floor
             && usual.is_some_and(|usual| rule.slow_factor > 0 && took >= usual.saturating_mul(rule.slow_factor));
-        self.slow = if is_slow { self.slow.saturating_add(1) } else { 0 };
-        (rule.after > 0 && self.slow >= rule.after).then_some(Reason::Latency)
+        if !is_slow {
+            self.slow.store(0, Relaxed);
+            return None;
+        }
+        let in_a_row = self.slow.fetch_add(1, Relaxed).saturating_add(1);
+        (rule.after > 0 && in_a_row >= rule.after).then_some(Reason::Latency)
     }
 
     /// What it usually needs, once that is known.
     pub fn mean(&self) -> Option<Duration> {
-        (self.answers >= ENOUGH_ANSWERS).then(|| Duration::from_micros(self.mean))
+        let mean = Mean(self.mean.load(Relaxed));
+        (mean.answers() >= ENOUGH_ANSWERS).then(|| Duration::from_micros(mean.micros()))
     }
 
     /// Sets the address aside; says until when. What was counted so far is forgotten.
-    pub fn eject(&mut self, rule: &EjectionRule, now: u64) -> u64 {
+    pub fn eject(&self, rule: &EjectionRule, now: u64) -> u64 {
         let (first, most) = (millis(rule.time), millis(rule.max_time));
-        let length = match self.last {
+        let mut last = self.last.lock();
+        let length = match *last {
             // It has been back for less time than it was away: it is not well yet.
             Some((length, end)) if now < end.saturating_add(length) => length.saturating_mul(2),
             _ => first,
         };
         let length = length.clamp(1, most.max(1));
         let end = now.saturating_add(length);
-        *self = Self { last: Some((length, end)), ..Self::default() };
+        *last = Some((length, end));
+        self.failures.store(0, Relaxed);
+        self.slow.store(0, Relaxed);
+        self.mean.store(0, Relaxed);
+        self.window.store(0, Relaxed);
         end
+    }
+}
+
+/// Exponentially weighted mean of the time to an answer's head: microseconds, and in the lowest four bits how many
+/// answers it rests on, up to enough.
+#[derive(Debug, Clone, Copy)]
+struct Mean(u64);
+
+impl Mean {
+    const BITS: u32 = 4;
+
+    const fn answers(self) -> u64 {
+        self.0 & ((1 << Self::BITS) - 1)
+    }
+
+    const fn micros(self) -> u64 {
+        self.0 >> Self::BITS
+    }
+
+    fn with(self, micros: u64) -> Self {
+        let before = self.micros();
+        let mean = if self.answers() == 0 { micros } else { before - before / WEIGHT + micros / WEIGHT };
+        let answers = (self.answers() + 1).min(ENOUGH_ANSWERS);
+        Self(mean.min(u64::MAX >> Self::BITS) << Self::BITS | answers)
     }
 }
 
@@ -127,42 +215,74 @@ mod tests {
     use super::*;
 
     const fn rule() -> EjectionRule {
-        EjectionRule {
-            after: 3,
-            slow_factor: 4,
-            slow_floor: Duration::from_millis(100),
-            time: Duration::from_secs(10),
-            max_time: Duration::from_mins(1),
-            max_percent: 50,
-        }
+        EjectionRule::for_tests()
     }
 
     const FAST: Option<Duration> = Some(Duration::from_millis(10));
 
     #[test]
     fn failures_in_a_row_and_slow_answers_in_a_row() {
-        let mut outlier = Outlier::default();
+        let outlier = Outlier::default();
         let fast = Duration::from_millis(5);
-        assert_eq!((outlier.fail(&rule()), outlier.fail(&rule())), (None, None));
+        assert_eq!((outlier.fail(&rule(), 0), outlier.fail(&rule(), 0)), (None, None));
         assert_eq!(outlier.answer(&rule(), fast, FAST), None);
-        assert_eq!((outlier.fail(&rule()), outlier.fail(&rule())), (None, None));
-        assert_eq!(outlier.fail(&rule()), Some(Reason::Errors));
+        outlier.succeed(&rule(), 0);
+        assert_eq!((outlier.fail(&rule(), 0), outlier.fail(&rule(), 0)), (None, None));
+        assert_eq!(outlier.fail(&rule(), 0), Some(Reason::Errors));
         let slow = Duration::from_millis(100);
-        let mut outlier = Outlier::default();
+        let outlier = Outlier::default();
         assert_eq!((outlier.answer(&rule(), slow, FAST), outlier.answer(&rule(), slow, FAST)), (None, None));
         assert_eq!(outlier.answer(&rule(), slow, FAST), Some(Reason::Latency));
         for (took, usual) in [(99, FAST), (100, Some(Duration::from_millis(26))), (100, None)] {
-            let mut outlier = Outlier::default();
+            let outlier = Outlier::default();
             let took = Duration::from_millis(took);
             assert!((0..9).all(|_| outlier.answer(&rule(), took, usual).is_none()), "{took:?} {usual:?}");
         }
         let off = EjectionRule { after: 0, ..rule() };
-        assert_eq!(outlier.fail(&off), None);
+        assert_eq!(outlier.fail(&off, 0), None);
+    }
+
+    #[test]
+    fn a_head_alone_is_no_success() {
+        let outlier = Outlier::default();
+        for _ in 0..2 {
+            assert_eq!(outlier.answer(&rule(), Duration::ZERO, FAST), None);
+            assert_eq!(outlier.fail(&rule(), 0), None);
+        }
+        assert_eq!(outlier.answer(&rule(), Duration::ZERO, FAST), None);
+        assert_eq!(outlier.fail(&rule(), 0), Some(Reason::Errors));
+    }
+
+    #[test]
+    fn every_second_request_is_too_many() {
+        let rounds = |rule: &EjectionRule| {
+            let outlier = Outlier::default();
+            (1..100).find_map(|round| {
+                outlier.succeed(rule, round);
+                outlier.fail(rule, round).map(|reason| (round, reason))
+            })
+        };
+        assert_eq!(rounds(&rule()), Some((5, Reason::FailureRate)), "half of ten");
+        for never in [
+            EjectionRule { failure_percent: 51, ..rule() },
+            EjectionRule { failure_percent: 0, ..rule() },
+            EjectionRule { min_requests: 200, ..rule() },
+            EjectionRule { interval: Duration::from_millis(1), ..rule() },
+        ] {
+            assert_eq!(rounds(&never), None, "{never:?}");
+        }
+        let outlier = Outlier::default();
+        for _ in 0..9 {
+            outlier.succeed(&rule(), 0);
+        }
+        outlier.eject(&rule(), 0);
+        let reasons: Vec<_> = (0..2).map(|_| outlier.fail(&rule(), 0)).collect();
+        assert_eq!(reasons, [None, None], "an ejection forgets what was counted");
     }
 
     #[test]
     fn it_stays_away_twice_as_long_unless_it_was_well_in_between() {
-        let mut outlier = Outlier::default();
+        let outlier = Outlier::default();
         assert_eq!(outlier.eject(&rule(), 0), 10_000);
         assert_eq!(outlier.eject(&rule(), 19_999), 39_999);
         assert_eq!(outlier.eject(&rule(), 50_000), 90_000);
@@ -179,7 +299,7 @@ mod tests {
     proptest! {
         #[test]
         fn whoever_is_set_aside_comes_back(gaps in proptest::collection::vec(0_u64..200_000, 1..30)) {
-            let mut outlier = Outlier::default();
+            let outlier = Outlier::default();
             let mut now = 0;
             for gap in gaps {
                 now += gap;
@@ -191,7 +311,7 @@ mod tests {
 
         #[test]
         fn the_mean_stays_between_the_extremes(times in proptest::collection::vec(0_u64..1_000_000, 10..50)) {
-            let mut outlier = Outlier::default();
+            let outlier = Outlier::default();
             for time in &times {
                 outlier.answer(&rule(), Duration::from_micros(*time), None);
             }

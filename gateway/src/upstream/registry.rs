@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
-    sync::{Arc, Weak, atomic::AtomicU64},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use parking_lot::Mutex;
@@ -23,6 +26,8 @@ pub(super) struct Lasting {
     pub(super) draws: AtomicU64,
     /// Retries that are left.
     pub(super) budget: Mutex<Budget>,
+    /// Whether there was none when last looked at: otherwise nobody needs to lock it in order to know.
+    pub(super) budget_is_dry: AtomicBool,
     /// The addresses that are there now, under whichever configuration; held while one is set aside.
     pub(super) placed: Mutex<Vec<Arc<Endpoint>>>,
     /// What names stood for when they were last resolved.
@@ -35,6 +40,7 @@ impl Lasting {
             requests: AtomicU64::new(0),
             draws: AtomicU64::new(u64::from(std::process::id()) << 32),
             budget: Mutex::new(Budget::new(rule.budget, endpoint::now())),
+            budget_is_dry: AtomicBool::new(true),
             placed: Mutex::default(),
             resolved: Mutex::default(),
         }

@@ -200,3 +200,13 @@ fn only_who_could_be_asked_is_another() {
     first.set_healthy(false);
     assert!(upstream.has_other(&[], first.address), "in a panic the checks are not believed");
 }
+
+#[test]
+fn the_budget_is_known_before_it_is_needed() {
+    let budget = BudgetRule { percent: 100, floor: 0 };
+    let upstream = Upstream::of(UpstreamRule { budget, ..rule(2, 50) });
+    assert!(!upstream.has_retry(), "nothing was earned");
+    upstream.count();
+    assert!(upstream.has_retry() && upstream.has_retry(), "to look takes nothing");
+    assert!(upstream.take_retry() && !upstream.has_retry());
+}

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +21,10 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::service::Services;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whatever an address does.
+pub(crate) const NEVER_SET_ASIDE: &str = "eject_after = 0\neject_failure_percent = 0\n";
 
 /// A gateway before a good origin and one that is not.
 pub(crate) struct Pair {
@@ -64,6 +67,16 @@ pub(crate) async fn failing() -> Origin {
     Origin::start(async |_| "HTTP/1.1 500 broken\r\nContent-Length: 0\r\n\r\n".to_owned()).await.unwrap()
 }
 
+/// Answers every second request with 500.
+pub(crate) async fn half_failing() -> Origin {
+    let asked = AtomicUsize::new(0);
+    let answer = move |_| {
+        let is_well = asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        std::future::ready(if is_well { ok("well") } else { "HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n".to_owned() })
+    };
+    Origin::start(answer).await.unwrap()
+}
+
 /// The sum of a metric's series whose labels contain this text.
 pub(crate) async fn metric(gateway: &Gateway, name: &str, labels: &str) -> u64 {
     let text = gateway.admin().unwrap().get("/metrics").await.text;
@@ -75,7 +88,7 @@ pub(crate) async fn metric(gateway: &Gateway, name: &str, labels: &str) -> u64 {
 pub(crate) async fn only_what_is_safe_is_sent_again(_: &Services) {
     let garbage = async || Origin::start(async |_| "no HTTP at all\r\n\r\n".to_owned()).await.unwrap();
     for bad in [silent().await, garbage().await] {
-        let pair = Pair::start(bad, "eject_after = 0\nretry_floor = 1000\n").await;
+        let pair = Pair::start(bad, &format!("{NEVER_SET_ASIDE}retry_floor = 1000\n")).await;
         for method in ["GET", "DELETE"] {
             pair.until_bad(async |client| drop(client.send(method, "/v1/x", &[], None).await.unwrap().expect(200)))
                 .await;
@@ -106,8 +119,8 @@ pub(crate) async fn only_what_is_safe_is_sent_again(_: &Services) {
     drop(dead);
     let good = Origin::plain().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let keys = "[upstreams.api]\nhealth_interval = \"1h\"\neject_after = 0\nretry_floor = 1000\n";
-    let gateway = Gateway::start(folder.path(), &[good.port, port], keys).await.unwrap();
+    let keys = format!("[upstreams.api]\nhealth_interval = \"1h\"\n{NEVER_SET_ASIDE}retry_floor = 1000\n");
+    let gateway = Gateway::start(folder.path(), &[good.port, port], &keys).await.unwrap();
     let client = gateway.client().unwrap();
     for _ in 0..40 {
         client.send("POST", "/v1/x", &[], Some("{}".to_owned())).await.unwrap().expect(200);
@@ -119,7 +132,7 @@ pub(crate) async fn only_what_is_safe_is_sent_again(_: &Services) {
 pub(crate) async fn a_large_body_is_sent_once(_: &Services) {
     // Pingora keeps 64 KiB of a body: a larger one cannot be sent again, and a smaller one arrives whole.
     let route = "[[routes]]\nname = \"all\"\npaths = [\"/*\"]\nmethods = [\"PUT\"]\nupstream = \"api\"\ntimeout = \"30s\"\nmax_body = \"1MiB\"\n";
-    let pair = Pair::start(silent().await, &format!("eject_after = 0\nretry_floor = 1000\n{route}")).await;
+    let pair = Pair::start(silent().await, &format!("{NEVER_SET_ASIDE}retry_floor = 1000\n{route}")).await;
     for (size, may_fail) in [(60_000, false), (200_000, true)] {
         let body = "x".repeat(size);
         let mut failed = false;
@@ -201,4 +214,24 @@ pub(crate) async fn a_slow_client_makes_no_slow_address(_: &Services) {
         assert_eq!(read_answer(&mut stream, false).await.unwrap().status, 200);
     }
     assert_eq!(metric(&pair.gateway, "gateway_upstream_ejections_total", "latency").await, 0);
+}
+
+/// Giving up early would help nobody where the request cannot be sent again.
+pub(crate) async fn the_last_try_has_the_time_that_is_left(_: &Services) {
+    let short = format!("{NEVER_SET_ASIDE}try_timeout = \"100ms\"\n");
+    let no_budget = "retry_percent = 0\nretry_floor = 0\n";
+    for (method, keys) in [("GET", no_budget), ("GET", "retries = 0\n"), ("POST", "")] {
+        let late = Origin::start(async |_| {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            ok("late")
+        });
+        let pair = Pair::start(late.await.unwrap(), &format!("{short}{keys}")).await;
+        pair.until_bad(async |client| {
+            let body = (method == "POST").then(|| "{}".to_owned());
+            let answer = client.send(method, "/v1/x", &[("content-type", "application/json")], body).await;
+            drop(answer.unwrap().expect(200));
+        })
+        .await;
+        assert_eq!(metric(&pair.gateway, "gateway_upstream_retries_total", "").await, 0, "{method} {keys}");
+    }
 }

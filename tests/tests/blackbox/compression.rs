@@ -1,6 +1,6 @@
 //! Compression: what is asked for is what comes, what comes can be read, and entity tags tell the truth about it.
 
-use std::io::Read as _;
+use std::{io::Read as _, time::Duration};
 
 use serde_json::json;
 use todo_tests::{
@@ -9,10 +9,11 @@ use todo_tests::{
     raw::{Answer, read_answer},
     stack::{Gateway, Stack},
     stage::Stage,
+    wait::eventually,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, time::sleep};
 
-use crate::service::Services;
+use crate::{balance::PATIENCE, service::Services};
 
 /// Octets that shrink, and that an answer holds whole or not at all.
 fn text() -> String {
@@ -244,6 +245,30 @@ pub(crate) async fn an_answer_that_breaks_off_does_not_look_whole(_: &Services) 
         let error = read_answer(&mut stream, false).await.expect_err("no last chunk");
         assert_ne!(error.kind(), std::io::ErrorKind::TimedOut, "{framing}");
     }
+}
+
+/// The head of an answer comes when the request's time is over, and its body with it: the encoder is at work when the
+/// gateway answers itself.
+pub(crate) async fn a_refusal_in_place_of_an_answer_is_plain(_: &Services) {
+    let late = format!("HTTP/1.1 200 OK\r\n{JSON}Transfer-Encoding: chunked\r\n\r\n4000\r\n{}\r\n", "x".repeat(0x4000));
+    let route = "[[routes]]\nname = \"all\"\npaths = [\"/*\"]\nmethods = [\"POST\"]\nupstream = \"api\"\ntimeout = \"600ms\"\nmax_body = \"1KiB\"\n";
+    let edge = edge(route, move |_| late.clone()).await;
+    // Each piece of a request gives the API its time anew, and the last one is taken whenever it comes.
+    let answer = eventually("a piece before the time is over, and the last one after it", PATIENCE, async || {
+        let mut stream = edge.gateway.connect().await.unwrap();
+        let head = "POST /v1/x HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\nContent-Length: 3\r\n\r\n";
+        for piece in [head, "a", "b", "c"] {
+            stream.write_all(piece.as_bytes()).await.ok()?;
+            if piece != "c" {
+                sleep(Duration::from_millis(250)).await;
+            }
+        }
+        let answer = read_answer(&mut stream, false).await.ok()?;
+        (answer.status == 504).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.field("content-encoding"), None);
+    assert_eq!(answer.json()["code"], "upstream_timeout");
 }
 
 pub(crate) async fn the_services_own_answers(stack: &Stack) {

@@ -22,6 +22,7 @@ mod config;
 mod conflicts;
 mod cors;
 mod edge;
+mod ejection;
 mod faults;
 mod operations;
 mod overload;
@@ -263,6 +264,7 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         compression::some_answers_are_left_as_they_are,
         compression::conditions_speak_of_what_the_client_has,
         compression::an_answer_that_breaks_off_does_not_look_whole,
+        compression::a_refusal_in_place_of_an_answer_is_plain,
         cors::a_listed_page_reads_everything,
         cors::a_preflight_is_answered_at_the_edge,
         cors::strangers_get_an_ordinary_answer,
@@ -284,6 +286,11 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         balance::whoever_was_set_aside_comes_back,
         balance::a_stale_connection_costs_no_read,
         balance::series_of_addresses_that_are_gone_go_too,
+        balance::the_last_try_has_the_time_that_is_left,
+        ejection::whoever_fails_half_of_its_requests_is_set_aside,
+        ejection::answers_that_are_not_sound_set_aside,
+        ejection::streams_that_break_off_set_aside,
+        ejection::a_client_that_leaves_blames_nobody,
         commands::run_brings_everything_up_and_stops_cleanly,
         commands::run_says_what_is_in_its_way,
         commands::help_lists_every_target,

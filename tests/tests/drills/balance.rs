@@ -38,16 +38,19 @@ const WRITERS: usize = 2;
 /// A replica that is slow is slower than all that is fast by this much.
 const LATE: Duration = Duration::from_millis(1500);
 
-const FAULTS: [(&str, Fault); 5] = [
+const FAULTS: [(&str, Fault); 7] = [
     ("dead", Fault::Dead),
     ("slow", Fault::Slow(LATE)),
     ("answers 500", Fault::Error),
+    ("fails every second request", Fault::Half),
+    ("breaks its answers off", Fault::Cut),
     ("answers garbage", Fault::Garbage),
     ("closes without an answer", Fault::Silence),
 ];
 
 /// Each address is asked once at the beginning of an hour, and is set aside for as long as a fault lasts.
-const SETTINGS: &str = "[upstreams.api]\nhealth_interval = \"1h\"\neject_time = \"2min\"\nretry_floor = 100\n";
+const SETTINGS: &str =
+    "[upstreams.api]\nhealth_interval = \"1h\"\neject_time = \"1h\"\neject_max_time = \"1h\"\nretry_floor = 100\n";
 
 /// Readers and writers, and what they have seen.
 struct Load {
@@ -89,7 +92,9 @@ impl Load {
     async fn more_reads(&self, reads: u64) {
         let goal = self.shared.reads.load(Ordering::Relaxed) + reads;
         let done = async || (self.shared.reads.load(Ordering::Relaxed) >= goal).then_some(());
-        eventually("reads to be answered", PATIENCE, done).await;
+        // More reads take longer, on a busy machine far longer.
+        let patience = PATIENCE + Duration::from_millis(50 * reads);
+        eventually("reads to be answered", patience, done).await;
     }
 
     fn failed_reads(&self) -> usize {
