@@ -115,6 +115,7 @@ impl Drop for Context {
             bytes_in: self.body_received,
             // Pingora alone has counted them.
             bytes_out: 0,
+            is_cut: false,
         };
         let record = self.record(&exchange, &body.shared.metrics);
         body.shared.access_log.log(Record::Request(Box::new(record)));

@@ -98,6 +98,8 @@ pub(super) struct Exchange<'a> {
     pub(super) status: u16,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// Whether the connection was ended with all that was on it.
+    pub(super) is_cut: bool,
 }
 
 /// A version of TLS by its usual name.
@@ -222,6 +224,7 @@ impl Context {
             status: answer.map_or(0, |answer| answer.status.as_u16()),
             bytes_in: u64::try_from(session.body_bytes_read()).unwrap_or(u64::MAX),
             bytes_out: u64::try_from(session.body_bytes_sent()).unwrap_or(u64::MAX),
+            is_cut: connection_info(session).is_some_and(|connection| connection.was_cut_for().is_some()),
         };
         self.record(&exchange, metrics)
     }
@@ -233,10 +236,9 @@ impl Context {
         let labels = [route.as_deref().unwrap_or(NO_ROUTE), method_label(exchange.method), status_class(status)];
         metrics.requests.with_label_values(&labels).inc();
         metrics.request_seconds.with_label_values(&labels).observe(duration.as_secs_f64());
-        let is_cut = connection_info(session).is_some_and(|connection| connection.was_cut_for().is_some());
         match self.reason {
             // A connection with all that is on it: the edge counts that, once.
-            Some(_) if is_cut => {}
+            Some(_) if exchange.is_cut => {}
             Some(reason) if Closed::ALL.iter().any(|closed| closed.as_str() == reason) => {
                 metrics.connections_closed.with_label_values(&[reason]).inc();
             }
