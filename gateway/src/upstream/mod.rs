@@ -6,6 +6,7 @@
 //! choice.rs     power of two choices, slow start                          pure
 //! outlier.rs    passive ejection by failures and by slowness              pure
 //! window.rs     failures among the requests of an interval                pure
+//! mean.rs       how long answers take                                     pure
 //! budget.rs     how many retries there may be                             pure
 //! retry.rs      whether a request that failed may be sent again
 //! health.rs     active checks
@@ -24,6 +25,7 @@ pub mod choice;
 pub mod dns;
 pub mod endpoint;
 pub mod health;
+pub mod mean;
 pub mod outlier;
 pub mod registry;
 pub mod retry;

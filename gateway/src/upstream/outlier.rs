@@ -15,7 +15,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::upstream::window::Window;
+use crate::upstream::{mean::Mean, window::Window};
 
 /// When an address is set aside, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,6 @@ pub fn most_ejected(rule: &EjectionRule, total: usize) -> usize {
     total * usize::from(rule.max_percent.min(100)) / 100
 }
 
-/// Answers before an address's mean says anything.
-const ENOUGH_ANSWERS: u64 = 10;
-
-/// A new answer's part of the mean is one in so many.
-const WEIGHT: u64 = 8;
-
 /// What the answers of one address say.
 #[derive(Debug, Default)]
 pub struct Outlier {
@@ -148,8 +142,7 @@ impl Outlier {
 
     /// What it usually needs, once that is known.
     pub fn mean(&self) -> Option<Duration> {
-        let mean = Mean(self.mean.load(Relaxed));
-        (mean.answers() >= ENOUGH_ANSWERS).then(|| Duration::from_micros(mean.micros()))
+        Mean(self.mean.load(Relaxed)).known()
     }
 
     /// Sets the address aside; says until when. What was counted so far is forgotten.
@@ -169,30 +162,6 @@ impl Outlier {
         self.mean.store(0, Relaxed);
         self.window.store(0, Relaxed);
         end
-    }
-}
-
-/// Exponentially weighted mean of the time to an answer's head: microseconds, and in the lowest four bits how many
-/// answers it rests on, up to enough.
-#[derive(Debug, Clone, Copy)]
-struct Mean(u64);
-
-impl Mean {
-    const BITS: u32 = 4;
-
-    const fn answers(self) -> u64 {
-        self.0 & ((1 << Self::BITS) - 1)
-    }
-
-    const fn micros(self) -> u64 {
-        self.0 >> Self::BITS
-    }
-
-    fn with(self, micros: u64) -> Self {
-        let before = self.micros();
-        let mean = if self.answers() == 0 { micros } else { before - before / WEIGHT + micros / WEIGHT };
-        let answers = (self.answers() + 1).min(ENOUGH_ANSWERS);
-        Self(mean.min(u64::MAX >> Self::BITS) << Self::BITS | answers)
     }
 }
 
