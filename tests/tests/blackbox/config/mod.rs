@@ -64,11 +64,9 @@ pub(crate) async fn every_key_is_in_the_table(_: &Services) {
 pub(crate) async fn generated_files_are_current(_: &Services) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for (path, text) in generated::files() {
-        assert_eq!(
-            fs::read_to_string(root.join(path)).unwrap_or_default(),
-            text,
-            "{path} is out of date: run `make generate`"
-        );
+        // Not shown as they are: they are long.
+        let is_current = fs::read_to_string(root.join(path)).is_ok_and(|found| found == text);
+        assert!(is_current, "{path} is out of date: run `make generate`");
     }
 }
 
