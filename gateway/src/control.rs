@@ -61,7 +61,7 @@ impl Control {
         let patience = || self.shared.runtime().config.server.upgrade_timeout;
         if let Some(offer) = offer {
             tokio::select! {
-                relieved = offer.until_relieved(patience) => return relieved,
+                relieved = offer.until_relieved(patience, |agreed| self.shared.stopping.agree(agreed)) => return relieved,
                 // Nothing listens any more, so nothing can be handed over.
                 _ = shutdown.wait_for(|stopping| *stopping) => {}
             }

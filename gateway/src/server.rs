@@ -238,8 +238,8 @@ fn edge_service(shared: &Arc<Shared>, conf: &Arc<ServerConf>) -> Service<Edge<Pr
 fn conf(config: &Config) -> ServerConf {
     ServerConf {
         threads: config.server.threads,
-        // A runtime of its own for each thread: a connection stays where it is, and nobody has to be woken to look for work
-        // (measured: docs/performance/gateway.md).
+        // A runtime of its own for each thread: a connection stays on the one that it was given by chance, as with nginx's
+        // and Envoy's workers (measured with one proxy thread: docs/performance/gateway.md).
         work_stealing: false,
         upstream_keepalive_pool_size: IDLE_UPSTREAM_CONNECTIONS,
         grace_period_seconds: Some(LONGEST_GRACE.as_secs()),

@@ -27,6 +27,9 @@ use crate::runtime::Shared;
 /// How often a stop looks whether the last connection has ended.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 
+/// So many looks in a row that find no connection are believed.
+const QUIET_LOOKS: u32 = 5;
+
 /// How far a stop has come.
 #[derive(Debug, Default)]
 pub struct Stopping {
@@ -34,6 +37,8 @@ pub struct Stopping {
     /// Each connection holds one, from the moment it is accepted.
     connections: Arc<()>,
     relieved: watch::Sender<bool>,
+    /// Whether a successor has been told that it is the gateway.
+    succeeded: AtomicBool,
     at_once: watch::Sender<bool>,
 }
 
@@ -61,6 +66,16 @@ impl Stopping {
     pub fn relieve(&self) {
         self.drain();
         self.relieved.send_replace(true);
+    }
+
+    /// Takes note of whether a successor has been told that it is the gateway: then it is not this one's to end any more.
+    pub fn agree(&self, to_successor: bool) {
+        self.succeeded.store(to_successor, Ordering::Release);
+    }
+
+    /// Whether one has been.
+    pub fn has_agreed(&self) -> bool {
+        self.succeeded.load(Ordering::Acquire)
     }
 
     /// Completes when another process serves what this one did.
@@ -128,13 +143,16 @@ async fn second_signal(shared: Arc<Shared>, mut signals: StopSignals, count: u8)
 /// Waits until the last connection has ended, or for the time that a stop may take.
 pub fn drain(shared: &Shared) {
     let deadline = Instant::now() + shared.runtime().config.server.drain_timeout;
-    loop {
-        // First, because who was accepted last may not have been counted yet.
+    let mut quiet = 0;
+    // Several looks, because who was accepted last is counted only when its thread comes to it.
+    while quiet < QUIET_LOOKS {
         thread::sleep(DRAIN_STEP);
         let open = shared.stopping.connections();
         if open == 0 {
-            break;
+            quiet += 1;
+            continue;
         }
+        quiet = 0;
         if Instant::now() >= deadline || *shared.stopping.at_once.borrow() {
             tracing::warn!(open, "stopped before every connection had ended");
             return;

@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, ToSocketAddrs},
@@ -45,7 +46,7 @@ impl Request {
 /// What an answer begins with after which the connection closes: whole, cut short, or without a word.
 pub const CLOSE: &str = "CLOSE";
 
-type Answer = Pin<Box<dyn Future<Output = String> + Send>>;
+type Answer = Pin<Box<dyn Future<Output = Bytes> + Send>>;
 
 type Answering = dyn Fn(Request, usize) -> Answer + Send + Sync;
 
@@ -60,14 +61,15 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Starts an origin that answers with what `answer` makes of a request: octets of a whole HTTP/1.1 answer.
+    /// Starts an origin that answers with what `answer` makes of a request: octets of a whole HTTP/1.1 answer, which
+    /// `Bytes` share where they are many.
     /// Health checks (`/readyz`) are answered with 200 and not recorded.
     ///
     /// # Errors
     /// Those of binding a socket.
     pub async fn start<F>(answer: impl Fn(Request) -> F + Send + Sync + 'static) -> io::Result<Self>
     where
-        F: Future<Output = String> + Send + 'static,
+        F: Future<Output: Into<Bytes>> + Send + 'static,
     {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).await?, move |request, _| answer(request))
     }
@@ -81,7 +83,7 @@ impl Origin {
         answer: impl Fn(Request) -> F + Send + Sync + 'static,
     ) -> io::Result<Self>
     where
-        F: Future<Output = String> + Send + 'static,
+        F: Future<Output: Into<Bytes>> + Send + 'static,
     {
         Self::listen(TcpListener::bind(address).await?, move |request, _| answer(request))
     }
@@ -92,7 +94,7 @@ impl Origin {
     /// Those of binding a socket.
     pub async fn start_counting<F>(answer: impl Fn(Request, usize) -> F + Send + Sync + 'static) -> io::Result<Self>
     where
-        F: Future<Output = String> + Send + 'static,
+        F: Future<Output: Into<Bytes>> + Send + 'static,
     {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).await?, answer)
     }
@@ -102,12 +104,15 @@ impl Origin {
         answer: impl Fn(Request, usize) -> F + Send + Sync + 'static,
     ) -> io::Result<Self>
     where
-        F: Future<Output = String> + Send + 'static,
+        F: Future<Output: Into<Bytes>> + Send + 'static,
     {
         let port = listener.local_addr()?.port();
         let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
         let (recorded, counted) = (requests.clone(), connections.clone());
-        let answer: Arc<Answering> = Arc::new(move |request, nth| Box::pin(answer(request, nth)));
+        let answer: Arc<Answering> = Arc::new(move |request, nth| {
+            let answer = answer(request, nth);
+            Box::pin(async { answer.await.into() })
+        });
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counted.fetch_add(1, Ordering::AcqRel);
@@ -167,10 +172,10 @@ async fn serve(mut stream: TcpStream, recorded: &Mutex<Vec<Request>>, answer: &A
         recorded.lock().expect("unpoisoned").push(request.clone());
         let answer = answer(request, nth).await;
         nth += 1;
-        if let Some(last) = answer.strip_prefix(CLOSE) {
-            return stream.write_all(last.as_bytes()).await;
+        if let Some(last) = answer.strip_prefix(CLOSE.as_bytes()) {
+            return stream.write_all(last).await;
         }
-        stream.write_all(answer.as_bytes()).await?;
+        stream.write_all(&answer).await?;
     }
     Ok(())
 }

@@ -94,6 +94,9 @@ fn read_budget(section: &Section<'_>) -> Option<BudgetRule> {
     Some(BudgetRule { percent: percent?, floor: floor? })
 }
 
+/// No more requests of an interval are told apart.
+const MOST_COUNTED: u32 = 1_000_000;
+
 fn read_ejection(section: &Section<'_>) -> Option<EjectionRule> {
     let after = section.get_or("eject_after", 5_u32);
     let failure_percent = percent(section, "eject_failure_percent", 30);
@@ -105,6 +108,9 @@ fn read_ejection(section: &Section<'_>) -> Option<EjectionRule> {
     let max_time = positive_or(section, "eject_max_time", seconds(300));
     let max_percent = percent(section, "eject_max_percent", 50);
     let (time, max_time) = (time?, max_time?);
+    if min_requests.is_some_and(|requests| requests > MOST_COUNTED) {
+        section.complain("eject_min_requests", "has to be 1000000 or less: no more are counted", None);
+    }
     if max_time < time {
         section.complain("eject_max_time", "has to be `eject_time` or more", None);
     }

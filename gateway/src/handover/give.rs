@@ -45,8 +45,9 @@ impl Offer {
         Ok(Self { awaited_on, sockets })
     }
 
-    /// Waits for a successor that serves, however many fail before it. Each has as long as `patience` says when it comes.
-    pub async fn until_relieved(self, patience: impl Fn() -> Duration) -> Relieved {
+    /// Waits for a successor that serves, however many fail before it. Each has as long as `patience` says when it comes;
+    /// `agree` learns of the consent before the successor does, and of a successor that ended in spite of it.
+    pub async fn until_relieved(self, patience: impl Fn() -> Duration, agree: impl Fn(bool)) -> Relieved {
         let listener = self.awaited_on.try_clone().and_then(tokio::net::UnixListener::from_std);
         let listener = match listener {
             Ok(listener) => listener,
@@ -57,7 +58,7 @@ impl Offer {
         };
         loop {
             let given = match listener.accept().await {
-                Ok((connection, _)) => self.give(connection, patience()).await,
+                Ok((connection, _)) => self.give(connection, patience(), &agree).await,
                 // Out of descriptors, most likely: not for ever.
                 Err(error) => {
                     sleep(LONGEST_STEP).await;
@@ -67,13 +68,14 @@ impl Offer {
             match given {
                 Ok(relieved) => return relieved,
                 Err(error) => {
+                    agree(false);
                     tracing::warn!(%error, "no upgrade: the successor did not get to serve; all goes on as before");
                 }
             }
         }
     }
 
-    async fn give(&self, mut connection: UnixStream, patience: Duration) -> io::Result<Relieved> {
+    async fn give(&self, mut connection: UnixStream, patience: Duration, agree: impl Fn(bool)) -> io::Result<Relieved> {
         check_peer(&connection)?;
         let sockets: Vec<BorrowedFd<'_>> =
             self.sockets.iter().map(TcpListener::as_fd).chain([self.awaited_on.as_fd()]).collect();
@@ -88,11 +90,15 @@ impl Offer {
         match said {
             Ok(READY) => {}
             Ok(_) => return Err(io::Error::other("it said something else than that it is ready")),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(io::Error::other("it ended")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let what = "it ended; its log says why (if it is of another version, restart instead of upgrading)";
+                return Err(io::Error::other(what));
+            }
             Err(error) => return Err(error),
         }
         // A service manager that did not know of the successor when this process ends would take the service for ended. One
         // that goes on without our consent has said that much already.
+        agree(true);
         let _ = connection.write_u8(AGREED).await;
         match timeout(LONGEST_STEP, connection.read_u8()).await {
             Ok(Ok(_)) => {}

@@ -23,7 +23,7 @@ use rustix::{
 };
 
 /// The version of the protocol.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What the successor says when it serves.
 pub(super) const READY: u8 = b'R';
@@ -75,8 +75,14 @@ pub(super) fn receive(connection: impl AsFd) -> io::Result<Vec<OwnedFd>> {
     if received.bytes == 0 {
         return Err(io::Error::other("it closed the connection"));
     }
-    if received.flags.contains(ReturnFlags::CTRUNC) || version != [VERSION] {
-        return Err(io::Error::other("it speaks another version of the hand-over"));
+    if version != [VERSION] {
+        let [theirs] = version;
+        let what =
+            format!("it speaks version {theirs} of the hand-over, this one {VERSION}; restart instead of upgrading");
+        return Err(io::Error::other(what));
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::other("it sent more sockets than can be taken"));
     }
     Ok(sockets)
 }

@@ -30,12 +30,14 @@ pub async fn keep_starting(shared: &Shared, mut signals: SuccessorSignals) {
             tracing::warn!("told to upgrade, but without server.upgrade_socket a successor cannot take over");
             continue;
         }
-        let patience = shared.runtime().config.server.upgrade_timeout;
+        // Once until it asks for the sockets, and once from there until it serves.
+        let patience = 2 * shared.runtime().config.server.upgrade_timeout;
         match start() {
             Ok(mut child) => {
                 tracing::info!(successor = child.id(), "told to upgrade: a successor starts");
                 let mut status = timeout(patience, ended(&mut child, &mut signals.child)).await;
-                if status.is_err() && !shared.stopping.is_draining() {
+                // One that has been agreed to is the gateway, and serves.
+                if status.is_err() && !shared.stopping.has_agreed() && !shared.stopping.is_draining() {
                     // Held up, most likely: it would be in the way of the next one.
                     let _ = child.kill();
                     status = Ok(ended(&mut child, &mut signals.child).await);

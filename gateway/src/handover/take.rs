@@ -84,7 +84,7 @@ impl Predecessor {
         let mut said = [0];
         // One that has given us up has closed the connection; what it said before is still there to be read.
         let _ = self.connection.write_all(&[READY]);
-        let heard = self.connection.read(&mut said);
+        let heard = read_octet(&mut self.connection, &mut said);
         if heard.is_ok_and(|octets| octets > 0) && said == [GIVEN_UP] {
             let source =
                 io::Error::new(io::ErrorKind::TimedOut, "it did not wait longer than its server.upgrade_timeout");
@@ -93,13 +93,23 @@ impl Predecessor {
         tell_service_manager();
         // It closes the connection when it has let go. One that has died has let go, too; one that cannot move now finds
         // "ready" when it can.
-        let released = self.connection.write_all(&[KNOWN]).and_then(|()| self.connection.read(&mut [0]));
+        let released = self.connection.write_all(&[KNOWN]).and_then(|()| read_octet(&mut self.connection, &mut [0]));
         if said == [AGREED] && released.is_ok() {
             tracing::info!("the gateway before this one accepts nothing more; this one is alone");
         } else {
             tracing::warn!("the gateway before this one did not say that it has let go");
         }
         Ok(())
+    }
+}
+
+/// Reads again when a signal got in between: with a time-out, the system does not (signal(7)).
+fn read_octet(connection: &mut UnixStream, octet: &mut [u8; 1]) -> io::Result<usize> {
+    loop {
+        match connection.read(octet) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }
 

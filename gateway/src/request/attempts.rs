@@ -79,8 +79,8 @@ impl Context {
         if route.rule.stream_idle_timeout.is_some()
             && let Some(attempt) = &self.attempt
         {
-            // Not a verdict: a stream may still break off.
-            route.upstream.note_success(&attempt.endpoint);
+            // Not a verdict: a stream may still break off, and is counted then.
+            route.upstream.note_begun_stream(&attempt.endpoint);
         }
     }
 
@@ -88,7 +88,6 @@ impl Context {
     pub fn note_whole_answer(&mut self) {
         if let (Some(route), Some(attempt)) = (&self.route, &mut self.attempt)
             && !std::mem::replace(&mut attempt.is_judged, true)
-            && route.rule.stream_idle_timeout.is_none()
         {
             route.upstream.note_success(&attempt.endpoint);
         }

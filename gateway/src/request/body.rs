@@ -66,6 +66,8 @@ impl Drop for Awaited {
 impl Context {
     /// Waits for the rest of a body from now on, if there is one. Over HTTP/1 the connection itself keeps the time.
     pub fn await_body(&mut self, session: &mut Session, shared: &Arc<Shared>) {
+        // What is given up unsets the deadline that the next one sets.
+        self.awaited = None;
         self.awaited = (self.version == Version::HTTP_2 && !session.is_body_done())
             .then(|| Awaited::begin(&self.runtime.edge, session.req_header(), shared));
     }

@@ -136,6 +136,10 @@ impl Endpoint {
         self.outlier.succeed(rule, now);
     }
 
+    pub(super) fn begin_stream(&self) {
+        self.outlier.begin_stream();
+    }
+
     pub(super) fn answer(&self, rule: &EjectionRule, took: Duration, usual: Option<Duration>) -> Option<Reason> {
         self.outlier.answer(rule, took, usual)
     }

@@ -212,6 +212,11 @@ impl Upstream {
         }
     }
 
+    /// Learns that an address began a stream of events, which may have no end.
+    pub fn note_begun_stream(&self, endpoint: &Endpoint) {
+        endpoint.begin_stream();
+    }
+
     /// Learns that an address began to answer a request after this time.
     pub fn note_answer(&self, endpoint: &Endpoint, took: Duration) {
         let rule = &self.rule.ejection;

@@ -119,6 +119,11 @@ impl Outlier {
         self.count(rule, now, false);
     }
 
+    /// Ends a series of failures; what becomes of the stream is counted when it ends.
+    pub fn begin_stream(&self) {
+        self.failures.store(0, Relaxed);
+    }
+
     fn count(&self, rule: &EjectionRule, now: u64, failed: bool) -> Window {
         let next = |word| Window(word).count(rule.interval, now, failed);
         let before = self.window.fetch_update(Relaxed, Relaxed, |word| Some(next(word).0));

@@ -400,7 +400,7 @@ pub(crate) async fn resets_at_leisure_end_their_connection(_: &Services) {
 }
 
 pub(crate) async fn streams_beyond_the_limit_are_refused_and_then_cut(_: &Services) {
-    let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let never = Origin::start(async |_| std::future::pending::<String>().await).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let extra = "[connections]\nmax_streams = 5\nmax_resets = 30\n";
     let gateway = Gateway::start(folder.path(), &[never.port], extra).await.unwrap();

@@ -62,7 +62,9 @@ pub(crate) async fn streams_that_break_off_set_aside(_: &Services) {
     let cut = format!("{CLOSE}HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     let bad = Origin::start(move |_| std::future::ready(cut.clone())).await.unwrap();
     let route = "[[routes]]\nname = \"all\"\npaths = [\"/*\"]\nmethods = [\"GET\"]\nupstream = \"api\"\ntimeout = \"30s\"\nmax_body = \"1KiB\"\nstream_idle_timeout = \"30s\"\n";
-    let pair = Pair::start(bad, &format!("eject_min_requests = 6\neject_interval = \"1min\"\n{route}")).await;
+    // More than half: its head does not count as an answer that went well, once it has broken off.
+    let keys = "eject_failure_percent = 60\neject_min_requests = 6\neject_interval = \"1min\"\n";
+    let pair = Pair::start(bad, &format!("{keys}{route}")).await;
     eventually("it to be set aside", PATIENCE, async || {
         let _ = pair.client.send("GET", "/v1/x", &[], None).await;
         (metric(&pair.gateway, EJECTIONS, "failure_rate").await == 1).then_some(())

@@ -253,6 +253,8 @@ fn once_cases() -> impl IntoIterator<Item = Once> {
         successors::one_that_is_agreed_to_tells_the_manager_first,
         successors::one_that_was_frozen_does_not_serve_beside_the_gateway,
         successors::one_that_a_signal_started_and_hangs_is_killed,
+        successors::one_that_was_agreed_to_is_not_killed_however_long_the_manager_takes,
+        successors::a_peer_of_another_version_is_one_clear_sentence,
         upgrade::a_new_process_takes_over_and_no_request_fails,
         upgrade::a_successor_that_fails_changes_nothing,
         upgrade::a_signal_starts_the_successor_and_the_manager_learns_of_it,

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 use todo_tests::{
@@ -30,15 +31,18 @@ struct Edge {
 
 impl Edge {
     async fn start() -> Self {
-        let large = ok(&"a".repeat(16 << 20));
+        // Held once, however many ask for it.
+        let large = Bytes::from(ok(&"a".repeat(16 << 20)));
         let origin = Origin::start(move |asked| {
-            let answer = if asked.target().ends_with("large") { large.clone() } else { ok("hello") };
+            let answer = if asked.target().ends_with("large") { large.clone() } else { ok("hello").into() };
             std::future::ready(answer)
         })
         .await
         .unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let gateway = Gateway::start(folder.path(), &[origin.port], "").await.unwrap();
+        // What is kept for the next request is open as well, and must not be what the end of an overload waits for.
+        let extra = "[upstreams.api]\nidle_timeout = \"1s\"\n";
+        let gateway = Gateway::start(folder.path(), &[origin.port], extra).await.unwrap();
         Self { gateway, _origin: origin, _folder: folder }
     }
 
@@ -171,7 +175,11 @@ pub(crate) async fn answers_that_nobody_takes_are_refused_beyond_the_memory(_: &
     let operator = Operator::begin(&edge.gateway);
     // Windows as wide as they go, and nobody who reads: what the API answers waits in the gateway.
     let mut readers = Vec::new();
-    for _ in 0..40 {
+    let is_over = async || metric(&edge.gateway, "gateway_overloaded", "resource=\"memory\"").await == 1;
+    for reader in 0..40 {
+        if reader % 4 == 0 && is_over().await {
+            break;
+        }
         let Ok(mut http2) =
             Http2::connect_with(&edge.gateway.ca(), edge.gateway.https_port, &[(INITIAL_WINDOW, 1 << 30)]).await
         else {

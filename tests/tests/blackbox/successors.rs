@@ -31,6 +31,9 @@ use crate::{
     upgrade::{Edge, PATIENCE, says, started},
 };
 
+/// Of the hand-over.
+const VERSION: u8 = 2;
+
 /// The predecessor's side of the hand-over, played by the test: it holds the sockets and accepts nothing.
 struct Played {
     awaited_on: UnixListener,
@@ -79,17 +82,23 @@ impl Played {
 
     /// Starts a successor, gives it the sockets, and returns when it says that it serves.
     fn hand_over(&self) -> (Process, UnixStream) {
+        let (successor, mut connection) = self.offer(VERSION);
+        assert_eq!(heard(&mut connection), b'R', "ready");
+        (successor, connection)
+    }
+
+    /// Starts a successor, and gives it the sockets in this version of the hand-over.
+    fn offer(&self, version: u8) -> (Process, UnixStream) {
         let mut command = tier("todo-gateway").unwrap();
         command.args(["run", "--config"]).arg(&self.config);
         command.env("NOTIFY_SOCKET", self.folder.path().join("notify.sock"));
         let successor = Process::start("successor", self.folder.path(), &mut command).unwrap();
-        let (mut connection, _) = self.awaited_on.accept().unwrap();
+        let (connection, _) = self.awaited_on.accept().unwrap();
         let sockets = [self.https.as_fd(), self.http.as_fd(), self.admin.as_fd(), self.awaited_on.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         assert!(ancillary.push(SendAncillaryMessage::ScmRights(&sockets)));
-        sendmsg(&connection, &[IoSlice::new(&[1])], &mut ancillary, SendFlags::empty()).unwrap();
-        assert_eq!(heard(&mut connection), b'R', "ready");
+        sendmsg(&connection, &[IoSlice::new(&[version])], &mut ancillary, SendFlags::empty()).unwrap();
         (successor, connection)
     }
 
@@ -235,4 +244,63 @@ pub(crate) async fn one_that_a_signal_started_and_hangs_is_killed(_: &Services) 
     load.more(20).await;
     let seen = load.end().await;
     assert_eq!((seen.failed, &seen.errors), (0, &Vec::new()), "{seen:?}");
+}
+
+pub(crate) async fn one_that_was_agreed_to_is_not_killed_however_long_the_manager_takes(_: &Services) {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut octets = [0; 256];
+        let length = manager.recv(&mut octets).unwrap();
+        String::from_utf8_lossy(&octets[..length]).into_owned()
+    };
+    let origin = Origin::plain().await.unwrap();
+    // Sooner over than what the gateway gives a successor to tell the manager.
+    let upgrade = folder.path().join("upgrade.sock");
+    let extra = format!("[server]\nupgrade_timeout = \"4s\"\nupgrade_socket = \"{}\"\n", upgrade.display());
+    let notify = [("NOTIFY_SOCKET", socket.clone())];
+    let mut gateway = Gateway::start_with(folder.path(), &[origin.port], &extra, &notify).await.unwrap();
+    assert!(heard().contains("READY=1"));
+    // A manager that is held up: nothing more goes into its queue.
+    let crowd = UnixDatagram::unbound().unwrap();
+    crowd.set_nonblocking(true).unwrap();
+    while crowd.send_to(b"full", &socket).is_ok() {}
+    gateway.process.signal(Signal::User2);
+    let status = gateway.process.wait(PATIENCE).await;
+    let said = gateway.process.errors();
+    assert!(status.success() && !said.contains("the successor ended before it served"), "{said}");
+    // It is alive, and tells as soon as it can.
+    let successor = loop {
+        let told = heard();
+        if let Some(id) = told.lines().find_map(|line| line.strip_prefix("MAINPID=")) {
+            break id.to_owned();
+        }
+    };
+    assert_ne!(successor, gateway.process.id().to_string());
+    gateway.client().unwrap().get("/v1/x").await.expect(200);
+    assert!(Command::new("kill").args(["-TERM", &successor]).status().unwrap().success());
+    eventually("the successor to end", PATIENCE, async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", gateway.https_port)).await.is_err().then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn a_peer_of_another_version_is_one_clear_sentence(_: &Services) {
+    let played = Played::start().await;
+    let (mut successor, _connection) = played.offer(VERSION - 1);
+    assert_eq!(successor.wait(PATIENCE).await.code(), Some(1));
+    let said = successor.errors();
+    let sentence = said.lines().last().unwrap();
+    assert!(sentence.contains("cannot take over") && sentence.contains("version 1"), "{said}");
+    assert!(sentence.contains("restart"), "what to do: {said}");
+
+    // A successor that does not know our version leaves without a word, having read it.
+    let edge = Edge::start("").await;
+    let socket = edge.folder().join("upgrade.sock");
+    let mut older = UnixStream::connect(&socket).unwrap();
+    assert_eq!(heard(&mut older), VERSION);
+    drop(older);
+    says(&edge.gateway.process, "if it is of another version").await;
 }

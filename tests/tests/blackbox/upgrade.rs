@@ -45,6 +45,10 @@ impl Edge {
         Self { gateway, _origin: origin, folder }
     }
 
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) async fn load(&self) -> Load {
         Load::start(self.gateway.https_port, &self.gateway.ca(), None, questions()).await.unwrap()
     }

@@ -260,7 +260,7 @@ async fn upgrade_timeout(_: &Services) {
 }
 
 async fn drain_timeout(_: &Services) {
-    let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let never = Origin::start(async |_| std::future::pending::<String>().await).await.unwrap();
     let mut edge = edge_before(never, "[server]\ndrain_timeout = \"300ms\"\n").await;
     let client = edge.client.clone();
     let waiting = tokio::spawn(async move { client.send("GET", "/v1/x", &[], None).await });
@@ -672,7 +672,7 @@ async fn max_handshakes(_: &Services) {
 }
 
 async fn max_streams(_: &Services) {
-    let never = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let never = Origin::start(async |_| std::future::pending::<String>().await).await.unwrap();
     let edge = edge_before(never, "[connections]\nmax_streams = 3\n").await;
     let mut http2 = Http2::connect(&edge.gateway.ca(), edge.gateway.https_port).await.unwrap();
     for stream in [1, 3, 5, 7] {

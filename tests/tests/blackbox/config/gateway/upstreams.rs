@@ -37,7 +37,7 @@ pub(super) async fn max_connection_age(_: &Services) {
 }
 
 pub(super) async fn try_timeout(_: &Services) {
-    let hanging = Origin::start(async |_| std::future::pending().await).await.unwrap();
+    let hanging = Origin::start(async |_| std::future::pending::<String>().await).await.unwrap();
     let pair = Pair::start(hanging, "try_timeout = \"200ms\"\n").await;
     let start = Instant::now();
     pair.until_bad(async |client| drop(client.get("/v1/x").await.expect(200))).await;
