@@ -89,7 +89,7 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
         context.identify(session);
-        let is_old = connection_info(session).is_some_and(|info| info.is_older_than(context.runtime.edge.max_age));
+        let is_old = connection_info(session).is_some_and(|info| info.grows_old(context.runtime.edge.max_age));
         if is_old || self.shared.stopping.is_draining() || forward::asks_to_close(&session.req_header().headers) {
             // Whoever answers: the client learns that the connection ends.
             session.set_keepalive(None);

@@ -70,15 +70,13 @@ pub(super) async fn serve<SV>(
         if let Some(settings) = kept.take() {
             settings.apply_to_session(&mut session);
         }
-        if presence.info.is_older_than(settings.max_age) {
-            // A filter says so in the answer. A connection that waits is left to its idle deadline: whoever closes a waiting
-            // one may do it in the moment in which a request is on its way.
-            presence.reason = Some(Closed::AgeLimit);
-        }
         session.set_pipelined_prefix(head);
         presence.served += 1;
         let reused = proxy.process_new_http(session, shutdown).await;
-        presence.reason = presence.info.was_cut_for().or(presence.reason);
+        // The filter that says so in the answer has decided it. A connection that waits is left to its idle deadline: whoever
+        // closes a waiting one may do it in the moment in which a request is on its way.
+        let old = presence.info.has_grown_old().then_some(Closed::AgeLimit);
+        presence.reason = presence.info.was_cut_for().or(old);
         let Some(reused) = reused else { return };
         let (stream, settings) = reused.consume();
         kept = settings;

@@ -86,12 +86,23 @@ pub struct ConnectionInfo {
     /// When requests could begin on it.
     pub opened: Instant,
     cut: OnceLock<Closed>,
+    /// Set when a request has found it too old: its answer is the last one.
+    old: OnceLock<()>,
 }
 
 impl ConnectionInfo {
-    /// Whether it has lasted this long.
-    pub fn is_older_than(&self, age: Duration) -> bool {
-        self.opened.elapsed() >= age
+    /// Whether it has lasted this long, found by a request whose answer then says that it is the last one.
+    pub fn grows_old(&self, age: Duration) -> bool {
+        let is_old = self.opened.elapsed() >= age;
+        if is_old {
+            let _ = self.old.set(());
+        }
+        is_old
+    }
+
+    /// Whether a request has found that.
+    pub(crate) fn has_grown_old(&self) -> bool {
+        self.old.get().is_some()
     }
 
     /// What is still on it is cut, for this reason.
@@ -148,6 +159,7 @@ impl EdgeStream {
             tls: None,
             opened: Instant::now(),
             cut: OnceLock::new(),
+            old: OnceLock::new(),
         };
         Self::new(Transport::Plain(Box::new(stream)), info, None, slot)
     }
@@ -176,6 +188,7 @@ impl EdgeStream {
             tls: Some(tls),
             opened: Instant::now(),
             cut: OnceLock::new(),
+            old: OnceLock::new(),
         };
         let mut stream = Self::new(Transport::Tls(Box::new(stream)), info, Some(Arc::new(digest)), slot)?;
         if protocol == Protocol::Http2 {
